@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use throughline::{BoxError, backend::search::Tokenizer, memory::MemoryBackend};
+use throughline::{BoxError, IndexedMetadata, backend::search::Tokenizer, memory::MemoryBackend};
 use throughline_conformance::{Fixture, Profile, StoreLocation};
 
 struct Memory;
@@ -15,7 +15,8 @@ impl Fixture for Memory {
     }
 
     async fn open(&self, _location: &StoreLocation) -> Result<MemoryBackend, BoxError> {
-        Ok(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk))
+        let indexed = IndexedMetadata::new(["kind", "orderId"])?;
+        Ok(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk).with_indexed_metadata(indexed))
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use throughline::{
-    Backend as _, BoxError,
+    Backend as _, BoxError, IndexedMetadata,
     backend::search::Tokenizer,
     postgres::{PostgresBackend, PostgresOptions},
 };
@@ -79,6 +79,7 @@ impl Fixture for Postgres {
         // A content limit that the checks can reach, the full-text index, and few connections: many stores are open at once.
         let options = options().max_content_bytes(1 << 20).writers(2).readers(3).search(true);
         let options = options.tokenizer(Tokenizer::Cjk);
+        let options = options.index_metadata(IndexedMetadata::new(["kind", "orderId"])?);
         Ok(match behind_pooler(&url) {
             Some(url) => options.pgbouncer().open(&url).await?,
             None => options.open(&url).await?,

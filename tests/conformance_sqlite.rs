@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use throughline::{BoxError, backend::search::Tokenizer, sqlite::SqliteBackend};
+use throughline::{BoxError, IndexedMetadata, backend::search::Tokenizer, sqlite::SqliteBackend};
 use throughline_conformance::{Fixture, Profile, StoreLocation};
 
 struct Sqlite;
@@ -18,6 +18,7 @@ impl Fixture for Sqlite {
         // A content limit that the checks can reach, the full-text index, and threads whose messages are in many segments.
         let options = SqliteBackend::builder().max_content_bytes(1 << 20).segment_positions(3);
         let options = options.search(true).tokenizer(Tokenizer::Cjk);
+        let options = options.index_metadata(IndexedMetadata::new(["kind", "orderId"])?);
         Ok(options.open(location.directory().join("store.db")).await?)
     }
 }

@@ -6,6 +6,7 @@ mod captured;
 mod chaos;
 mod disk_guard;
 mod encrypt;
+mod finds;
 mod idempotency;
 mod kit;
 mod metrics;

@@ -70,7 +70,10 @@ async fn an_edited_message_is_a_difference_of_its_content() {
 async fn a_missing_message_is_a_difference() {
     let found = found(async |from| {
         let Message { tenant, thread, id, .. } = message(from, "m3").await;
-        vec![Image::new(tenant, ImagePart::Gone(GoneImage { thread, id, left: None }))]
+        vec![Image::new(
+            tenant,
+            ImagePart::Gone(GoneImage { thread, id, revision: Revision::FIRST, left: None }),
+        )]
     });
     let missing = Differs::Missing { id: "m3".parse().unwrap(), seq: throughline::Seq::new(4) };
     assert_eq!(found.await, [missing, Differs::Part("ids of deleted messages")]);

@@ -12,6 +12,7 @@ mod engines;
 mod everything;
 mod failing;
 mod feed_positions;
+mod finds;
 #[cfg(feature = "postgres")]
 mod full_text_postgres;
 mod full_text_sqlite;

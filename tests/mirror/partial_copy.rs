@@ -26,7 +26,8 @@ async fn assert_no_seq_is_reused(to: Persistence) {
     let whole = from.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
     let images = from.read(ReadImages::new(whole, 100)).await.unwrap().images;
     let thread_image = images.into_iter().find(|image| matches!(image.part, ImagePart::Thread(_))).unwrap();
-    let gone = GoneImage { thread: "t0".parse().unwrap(), id: "last".parse().unwrap(), left: None };
+    let (thread, id) = ("t0".parse().unwrap(), "last".parse().unwrap());
+    let gone = GoneImage { thread, id, revision: throughline::Revision::FIRST, left: None };
     let apply = ApplyImages {
         epoch: status.replication_state.epoch,
         from: status.cursor,

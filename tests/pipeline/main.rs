@@ -15,6 +15,7 @@ mod faults;
 mod follow;
 mod follow_behind;
 mod follow_damage;
+mod follow_reused;
 mod forks;
 mod full_disk;
 mod handles;

@@ -14,6 +14,7 @@ use throughline::{
     plugin::{NextRequest, from_fn},
     redirect::{redirect, redirect_messages},
     sqlite::SqliteBackend,
+    threads::{ListThreads, ThreadOrder},
 };
 
 const MIB: usize = 1 << 20;
@@ -172,4 +173,57 @@ async fn lists_merged_from_both_stores_of_a_redirect_respect_the_byte_limit_and_
         }
     }
     assert_eq!(seen, ["a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3"]);
+}
+
+#[tokio::test]
+async fn threads_of_both_stores_of_a_redirect_are_listed_in_the_order_of_the_list() {
+    let there = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let rule = |_: &throughline::TenantId, thread: &throughline::ThreadId| thread.as_str().starts_with("b");
+    let clock = Arc::new(AtomicI64::new(0));
+    let now = {
+        let clock = Arc::clone(&clock);
+        move || Timestamp::from_micros(clock.load(Ordering::SeqCst))
+    };
+    let db = Persistence::builder()
+        .clock(now)
+        .layer(redirect("split", rule, there))
+        .backend(MemoryBackend::new())
+        .build()
+        .unwrap();
+    // `a0` and `b0` have one time of creation, and the oldest threads have the latest activity.
+    for number in (0..4).rev() {
+        for side in ["a", "b"] {
+            clock.fetch_add(1, Ordering::SeqCst);
+            let thread = format!("{side}{number}");
+            let new = NewThread::new().with_id(thread.parse().unwrap());
+            let new =
+                new.created_at(Timestamp::from_micros(number * 10 - i64::from(number > 1 && side == "b")));
+            db.create_thread(new).await.unwrap();
+            if number < 3 {
+                db.thread(thread.as_str()).add(NewMessage::user("x")).await.unwrap();
+            }
+        }
+    }
+    let due = ["a0", "b0", "a1", "b1", "b2", "a2", "b3", "a3"];
+    for limit in 1..=9 {
+        for (order, unlisted) in [
+            (ThreadOrder::OldestCreated, true),
+            (ThreadOrder::NewestCreated, true),
+            (ThreadOrder::OldestCreated, false),
+            (ThreadOrder::NewestCreated, false),
+        ] {
+            let list = ListThreads { unlisted, ..ListThreads::new(limit).ordered_by(order) };
+            let (mut seen, mut next) = (Vec::new(), Some(list));
+            while let Some(list) = next.take() {
+                let page = db.threads(list.clone()).await.unwrap();
+                seen.extend(page.threads.iter().map(|entry| entry.thread.to_string()));
+                next = page.next.map(|cursor| list.after(cursor));
+            }
+            let mut due = due[..if unlisted { 8 } else { 6 }].to_vec();
+            if order == ThreadOrder::NewestCreated {
+                due.reverse();
+            }
+            assert_eq!(seen, due, "{limit} at once, {order}");
+        }
+    }
 }

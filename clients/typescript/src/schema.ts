@@ -242,7 +242,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists threads by their last activity, the latest first. A thread is listed from its first settled message on. */
+        /**
+         * Lists threads by their last activity, the latest first, or in another `order`. A thread is listed from its first settled
+         *     message on, or from its creation on with `unlisted=true`. `after` belongs to the order of the page that it comes from.
+         */
         get: operations["listThreads"];
         put?: never;
         /**
@@ -395,13 +398,14 @@ export interface paths {
         get: operations["getMessage"];
         put?: never;
         post?: never;
-        /** Deletes a message, in any state. A tombstone keeps its id. */
+        /** Deletes a message, in any state. A tombstone keeps its id, unless the thread reuses ids. */
         delete: operations["deleteMessage"];
         options?: never;
         head?: never;
         /**
          * Changes the metadata and the attachment keys of a message, in any state. The body is a JSON merge patch. A `null` for all
-         *     metadata clears the names that the message has when the request arrives. The revision does not change.
+         *     metadata clears the names that the message has when the request arrives. `whereAbsent` sets names only where the message does
+         *     not have them; the answer lists the others in `kept`. The revision does not change.
          */
         patch: operations["patchMessage"];
         trace?: never;
@@ -768,10 +772,10 @@ export interface components {
             createdAt: number;
             /** Format: int64 */
             generation: number;
-            pointer?: components["schemas"]["Pointer"] | null;
+            pointer?: components["schemas"]["Pointer"];
             /** Format: int64 */
             revision: number;
-            running?: components["schemas"]["RunLease"] | null;
+            running?: components["schemas"]["RunLease"];
             thread: string;
             /**
              * Format: int64
@@ -839,6 +843,8 @@ export interface components {
             replaced: boolean;
             /** Format: int64 */
             revision: number;
+            /** Format: int64 */
+            seq: number;
             state: components["schemas"]["MessageState"];
             thread: string;
         };
@@ -881,9 +887,9 @@ export interface components {
         };
         /** @description A message that the store cannot read. */
         DamagedMessage: {
-            id?: string | null;
+            id?: string;
             /** Format: int64 */
-            seq?: number | null;
+            seq?: number;
             thread: string;
         };
         /** @description The facts of a deleted message. */
@@ -964,7 +970,7 @@ export interface components {
         Gap: {
             /** @description The reason. */
             reason: unknown;
-            session?: string | null;
+            session?: string;
         };
         /** @description Work that one agent passes to another. */
         HandOff: {
@@ -1044,7 +1050,7 @@ export interface components {
              * Format: int64
              * @description The first open message.
              */
-            firstOpen?: number | null;
+            firstOpen?: number;
             /** @description Whether there are more messages in the direction of the page. */
             hasMore: boolean;
             /**
@@ -1054,7 +1060,7 @@ export interface components {
             lastSeq: number;
             /** @description The messages in the requested order. */
             messages: components["schemas"]["Message"][];
-            next?: components["schemas"]["NextPage"] | null;
+            next?: components["schemas"]["NextPage"];
             /**
              * Format: int64
              * @description The position of the page. Changes after it are not on the page.
@@ -1070,6 +1076,10 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+            /** @description The names to set where the message does not have them. No value is `null`, and no name is in `metadata`. */
+            whereAbsent?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * @description The state of a message.
@@ -1171,6 +1181,8 @@ export interface components {
                 [key: string]: unknown;
             };
             owner?: string | null;
+            /** @description Whether the ids of deleted messages can be used again. The thread keeps this for its life. */
+            reusesIds?: boolean;
             title?: string | null;
         };
         /** @description The query parameter of the next page: one of the two. */
@@ -1222,14 +1234,14 @@ export interface components {
         };
         /** @description The record of the session that an agent resumes. */
         Pointer: {
-            attempt?: string | null;
+            attempt?: string;
             /** Format: int64 */
             generation: number;
             provider: string;
-            runtime?: components["schemas"]["Runtime"] | null;
+            runtime?: components["schemas"]["Runtime"];
             session: string;
             state: string;
-            workDir?: string | null;
+            workDir?: string;
         };
         /** @description A problem document (RFC 9457). */
         Problem: {
@@ -1279,17 +1291,17 @@ export interface components {
         };
         /** @description The decision about a session. */
         Resolution: {
-            binding?: components["schemas"]["Binding"] | null;
-            gap?: components["schemas"]["Gap"] | null;
+            binding?: components["schemas"]["Binding"];
+            gap?: components["schemas"]["Gap"];
             /** Format: int64 */
             generation: number;
             /** Format: int64 */
             revision: number;
             /** @description The session to resume. */
-            session?: string | null;
+            session?: string;
             /** @description The reason why the latest known session is withheld. */
             withheld?: unknown;
-            workDir?: string | null;
+            workDir?: string;
         };
         /**
          * @description The author of a message.
@@ -1394,35 +1406,35 @@ export interface components {
         };
         /** @description The events of a stream: each member is the data of the event with its name. */
         ThreadEvent: {
-            abandoned?: components["schemas"]["EndedMessage"] | null;
-            added?: components["schemas"]["Message"] | null;
-            cleared?: components["schemas"]["DeletedMessages"] | null;
-            damaged?: components["schemas"]["DamagedMessage"] | null;
-            deleted?: components["schemas"]["DeletedMessage"] | null;
-            delta?: components["schemas"]["AppendedContent"] | null;
-            edited?: components["schemas"]["Message"] | null;
-            finished?: components["schemas"]["EndedMessage"] | null;
-            pruned?: components["schemas"]["DeletedMessages"] | null;
-            replaced?: components["schemas"]["AppendedContent"] | null;
-            reserved?: components["schemas"]["Message"] | null;
-            thread?: components["schemas"]["ThreadSummary"] | null;
+            abandoned?: components["schemas"]["EndedMessage"];
+            added?: components["schemas"]["Message"];
+            cleared?: components["schemas"]["DeletedMessages"];
+            damaged?: components["schemas"]["DamagedMessage"];
+            deleted?: components["schemas"]["DeletedMessage"];
+            delta?: components["schemas"]["AppendedContent"];
+            edited?: components["schemas"]["Message"];
+            finished?: components["schemas"]["EndedMessage"];
+            pruned?: components["schemas"]["DeletedMessages"];
+            replaced?: components["schemas"]["AppendedContent"];
+            reserved?: components["schemas"]["Message"];
+            thread?: components["schemas"]["ThreadSummary"];
             /** @description The thread was deleted. The data is empty. */
             threadDeleted?: unknown;
-            unreadable?: components["schemas"]["UnreadableChange"] | null;
-            updated?: components["schemas"]["Message"] | null;
+            unreadable?: components["schemas"]["UnreadableChange"];
+            updated?: components["schemas"]["Message"];
         };
         /** @description A page of threads. */
         ThreadPage: {
             /** @description The threads of the page whose summary the store cannot read. */
             damaged: string[];
             /** @description The value of `after` for the next page. */
-            next?: string | null;
+            next?: string;
             /**
              * Format: int64
              * @description The position of the page. Changes after it are not on the page.
              */
             position: number;
-            /** @description The latest active threads first. */
+            /** @description The threads, in the requested order. */
             threads: components["schemas"]["ThreadSummary"][];
         };
         /** @description A merge patch of a thread. */
@@ -1484,6 +1496,8 @@ export interface components {
             owner?: string;
             /** @description The begin of the latest user message. */
             preview?: string;
+            /** @description Whether the ids of deleted messages can be used again. */
+            reusesIds?: boolean;
             tenant: string;
             thread: string;
             title: string;
@@ -1517,11 +1531,15 @@ export interface components {
             attachments: string[];
             deduplicated: boolean;
             id: string;
+            /** @description The names of `whereAbsent` that the message had already. */
+            kept?: string[];
             metadata: {
                 [key: string]: unknown;
             };
             /** Format: int64 */
             revision: number;
+            /** Format: int64 */
+            seq: number;
             thread: string;
         };
     };
@@ -4928,7 +4946,11 @@ export interface operations {
                 };
                 /** @description `true`, `false` (the default) or `any`. */
                 archived?: string;
-                /** @description The `next` of the previous page. */
+                /** @description `true` for threads without a settled message too; `false` is the default. */
+                unlisted?: string;
+                /** @description `latestActivity` (the default), `newestCreated` or `oldestCreated`. */
+                order?: string;
+                /** @description The `next` of the previous page, of a list in the same order. */
                 after?: string;
                 /** @description The most threads of the page. */
                 limit?: number;

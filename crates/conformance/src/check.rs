@@ -40,6 +40,7 @@ pub(crate) struct Needs {
     changes: bool,
     search: bool,
     cjk_search: bool,
+    indexed_metadata: bool,
     audit: bool,
     durable: bool,
     multi_process: bool,
@@ -63,6 +64,7 @@ impl Needs {
             changes: false,
             search: false,
             cjk_search: false,
+            indexed_metadata: false,
             audit: false,
             durable: false,
             multi_process: false,
@@ -91,6 +93,11 @@ impl Needs {
     pub(crate) const fn cjk_search(mut self) -> Self {
         self.cjk_search = true;
         self.search()
+    }
+
+    pub(crate) const fn indexed_metadata(mut self) -> Self {
+        self.indexed_metadata = true;
+        self
     }
 
     pub(crate) const fn audit(mut self) -> Self {
@@ -163,6 +170,10 @@ impl Needs {
             (self.changes && !claims.changes, "changes are not claimed"),
             (self.search && !claims.search, "search is not claimed"),
             (self.cjk_search && !claims.cjk_search, "search of Chinese, Japanese and Korean is not claimed"),
+            (
+                self.indexed_metadata && claims.indexed_metadata.is_empty(),
+                "no indexed metadata is claimed: open the store with a declared field",
+            ),
             (self.audit && !claims.audit, "an audit log is not claimed"),
             (self.durable && claims.durability < Durability::Process, "no durability is claimed"),
             (self.multi_process && !claims.multi_process, "several processes are not claimed"),

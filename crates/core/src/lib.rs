@@ -193,10 +193,11 @@ pub mod messages {
         },
         operation::{
             Add, Added, Alias, AliasCursor, Aliases, Batch, Batched, ContentChange, ContentTail,
-            ContentUpdated, DamagedMessage, Delete, Deleted, GetMessage, Import, ImportRow, Imported,
-            ImportedRow, ListAliases, ListOpen, Mismatch, OpenCursor, OpenReservations, Origin, Page,
-            PageFrom, ReadContent, ReadPage, Reserve, Reserved, ResolveId, ResolvedBy, ResolvedId, SkippedId,
-            TakeLastMessage, TakenMessage, Update, UpdateContent, UpdateMode, Updated, Visibility,
+            ContentUpdated, DamagedMessage, Delete, Deleted, FindCursor, FindMessages, FindOrder,
+            FoundMessages, GetMessage, Import, ImportRow, Imported, ImportedRow, ListAliases, ListOpen,
+            Mismatch, OpenCursor, OpenReservations, Origin, Page, PageFrom, ReadContent, ReadPage, Reserve,
+            Reserved, ResolveId, ResolvedBy, ResolvedId, SkippedId, TakeLastMessage, TakenMessage, Update,
+            UpdateContent, UpdateMode, Updated, Visibility,
         },
     };
 }
@@ -270,7 +271,7 @@ pub mod threads {
             PurgeableThreads, Purged, RebuildThread, RenameThread, Tenants, ThreadArgs, ThreadChanged,
             ThreadDeleted, ThreadList, ThreadResult,
         },
-        thread::{ForkPoint, Keep, LabelPatch, ThreadCursor, ThreadSummary},
+        thread::{ForkPoint, Keep, LabelPatch, ThreadCursor, ThreadOrder, ThreadSummary},
     };
 }
 
@@ -293,14 +294,14 @@ pub mod prelude {
 
 pub(crate) use self::message::lease_milliseconds as message_lease_milliseconds;
 pub use self::{
-    backend::{Admitted, Backend, Capabilities, Durability},
+    backend::{Admitted, Backend, Capabilities, Durability, IndexedMetadata, InvalidIndexedMetadata},
     context::{Context, Idempotency},
     error::{BoxError, Effect, ErrorKind, PersistError, Result, Site},
     handle::{Agent, Builder, Draft, NewTurn, NoBackend, Persistence, Thread},
     id::{AgentId, CallId, IdempotencyKey, InvalidId, MessageId, OwnerId, TenantId, ThreadId},
     message::{
-        Content, Delta, Lease, Message, MessageState, Metadata, MetadataPatch, Position, Revision, Role, Seq,
-        Timestamp, Title,
+        Content, Delta, Lease, Message, MessageState, Metadata, MetadataPatch, MetadataScalar, Position,
+        Revision, Role, Seq, Timestamp, Title,
     },
     op_kind::OpKind,
     operation::{

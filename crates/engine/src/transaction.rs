@@ -1,5 +1,5 @@
 use throughline_core::{
-    Idempotency, PersistArgs, PersistResult, TenantId, Timestamp,
+    Idempotency, IndexedMetadata, PersistArgs, PersistResult, TenantId, Timestamp,
     replication::Image,
     sessions::{ResolveSession, SessionResolved},
 };
@@ -60,12 +60,20 @@ pub struct Transaction<S> {
     source: S,
     rows: StagedRows,
     limits: Limits,
+    indexed: IndexedMetadata,
 }
 
 impl<S: RowSource> Transaction<S> {
     /// Returns a transaction over the rows of `source`.
     pub fn new(source: S, limits: Limits) -> Self {
-        Self { source, rows: StagedRows::default(), limits }
+        Self { source, rows: StagedRows::default(), limits, indexed: IndexedMetadata::none() }
+    }
+
+    /// Stages the entries of messages in the index of these metadata fields.
+    #[must_use]
+    pub fn with_indexed_metadata(mut self, indexed: IndexedMetadata) -> Self {
+        self.indexed = indexed;
+        self
     }
 
     /// Applies a write. It stays applied, unless [`undo`](Self::undo) is called before the next one.
@@ -133,7 +141,7 @@ impl<S: RowSource> Transaction<S> {
 
     fn scope<'a>(&'a mut self, tenant: &'a TenantId, now: Timestamp) -> WriteScope<'a, S> {
         let (source, rows) = (&mut self.source, &mut self.rows);
-        WriteScope { source, rows, tenant, now, limits: self.limits, rewritten: 0 }
+        WriteScope { source, rows, tenant, now, limits: self.limits, indexed: &self.indexed, rewritten: 0 }
     }
 
     /// The changes of the writes so far.

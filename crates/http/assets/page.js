@@ -26,7 +26,7 @@ export function parsePage(text) {
   const nodes = member(outline(text), "messages").items;
   const messages = page.messages.map((message, at) => withRaw(message, nodes[at], text));
   for (const { seq, id } of page.damaged) {
-    if (seq !== null) messages.push({ seq, id: id ?? `#${seq}`, damaged: true, blocks: [], metadataRaw: "{}" });
+    if (seq !== undefined) messages.push({ seq, id: id ?? `#${seq}`, damaged: true, blocks: [], metadataRaw: "{}" });
   }
   messages.sort((a, b) => a.seq - b.seq);
   return { ...page, messages };

@@ -111,7 +111,9 @@ struct MessagePage {
     messages: Vec<Message>,
     damaged: Vec<DamagedMessage>,
     has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<NextPage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     first_open: Option<Seq>,
     last_seq: Seq,
     position: Position,
@@ -200,12 +202,15 @@ pub(crate) async fn get(
 pub(crate) struct MessagePatch {
     #[serde(default, deserialize_with = "present")]
     metadata: Option<Option<MetadataPatch>>,
+    #[serde(default)]
+    where_absent: Metadata,
     #[serde(default, deserialize_with = "present")]
     attachments: Option<Option<Vec<AttachmentKey>>>,
 }
 
 /// Changes the metadata and the attachment keys of a message, in any state. The body is a JSON merge patch. A `null` for all
-/// metadata clears the names that the message has when the request arrives. The revision does not change.
+/// metadata clears the names that the message has when the request arrives. `whereAbsent` sets names only where the message does
+/// not have them; the answer lists the others in `kept`. The revision does not change.
 #[utoipa::path(
     patch, path = "/v1/threads/{thread}/messages/{message}", operation_id = "patchMessage", tag = "messages",
     params(schema::MessagePath, schema::IdempotencyKeyHeader, schema::IfMatchHeader),
@@ -237,7 +242,7 @@ pub(crate) async fn patch(
             patch
         }
     };
-    let mut update = Update::new(thread, id, metadata);
+    let mut update = Update::new(thread, id, metadata).with_absent(body.where_absent);
     update.attachments = body.attachments.map(Option::unwrap_or_default);
     update.expected = if_match.revision();
     let mut request = db.run(update);
@@ -277,7 +282,7 @@ pub(crate) async fn put_content(
     Ok(Answer::ok(&updated).tagged(revision_tag(updated.revision)).replayed(updated.deduplicated))
 }
 
-/// Deletes a message, in any state. A tombstone keeps its id.
+/// Deletes a message, in any state. A tombstone keeps its id, unless the thread reuses ids.
 #[utoipa::path(
     delete, path = "/v1/threads/{thread}/messages/{message}", operation_id = "deleteMessage", tag = "messages",
     params(schema::MessagePath, schema::IdempotencyKeyHeader, schema::IfMatchHeader),

@@ -8,7 +8,7 @@ use throughline_core::{
     messages::{Batch, Batched},
     threads::{
         ArchiveThread, CreateThread, DeleteThread, LabelPatch, LabelThread, ListThreads, RenameThread,
-        ThreadArgs, ThreadCursor, ThreadList, ThreadResult, ThreadSummary,
+        ThreadArgs, ThreadCursor, ThreadList, ThreadOrder, ThreadResult, ThreadSummary,
     },
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct NewThreadBody {
     created_at: Option<Timestamp>,
     #[serde(default)]
     hidden: bool,
+    #[serde(default)]
+    reuses_ids: bool,
 }
 
 /// Creates a thread without messages. With an `Idempotency-Key`, a repeated request creates no second thread, also without
@@ -55,7 +57,7 @@ pub(crate) async fn create(
     Key(key): Key,
     JsonBody(body): JsonBody<NewThreadBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let NewThreadBody { id, title, owner, labels, metadata, created_at, hidden } = body;
+    let NewThreadBody { id, title, owner, labels, metadata, created_at, hidden, reuses_ids } = body;
     let mut thread = NewThread::new().with_labels(labels).with_metadata(metadata);
     let id = match (id, &key) {
         (Some(id), _) => Some(id),
@@ -77,6 +79,9 @@ pub(crate) async fn create(
     if hidden {
         thread = thread.hidden();
     }
+    if reuses_ids {
+        thread = thread.reusing_ids();
+    }
     let mut request = db.on_thread(CreateThread::new(thread));
     if let Some(key) = key {
         request = request.key(key);
@@ -96,22 +101,13 @@ fn parsed(id: &str) -> Result<ThreadId, Problem> {
 struct ThreadPage {
     threads: Vec<ThreadSummary>,
     damaged: Vec<ThreadId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     position: Position,
 }
 
-/// Returns a cursor as text: the time in microseconds, a colon, and the id.
-fn cursor_text(cursor: &ThreadCursor) -> String {
-    format!("{}:{}", cursor.active_at.as_micros(), cursor.thread)
-}
-
-fn cursor_of(text: &str) -> Option<ThreadCursor> {
-    let (micros, thread) = text.split_once(':')?;
-    let active_at = Timestamp::from_micros(micros.parse().ok()?);
-    Some(ThreadCursor { active_at, thread: thread.parse().ok()? })
-}
-
-/// Lists threads by their last activity, the latest first. A thread is listed from its first settled message on.
+/// Lists threads by their last activity, the latest first, or in another `order`. A thread is listed from its first settled
+/// message on, or from its creation on with `unlisted=true`. `after` belongs to the order of the page that it comes from.
 #[utoipa::path(
     get, path = "/v1/threads", operation_id = "listThreads", tag = "threads",
     params(schema::ListThreadsQuery),
@@ -127,14 +123,18 @@ pub(crate) async fn list(
     list.labels = params.labels()?;
     let archived = [("true", Some(true)), ("false", Some(false)), ("any", None)];
     list.archived = params.one_of("archived", &archived)?.unwrap_or(Some(false));
+    list.unlisted = params.one_of("unlisted", &[("true", true), ("false", false)])?.unwrap_or(false);
+    let orders = ThreadOrder::ALL.map(|order| (order.as_str(), order));
+    list.order = params.one_of("order", &orders)?.unwrap_or_default();
     if let Some(after) = params.text("after")? {
-        let cursor = cursor_of(&after)
-            .ok_or_else(|| Problem::invalid("the query parameter `after` is not the `next` of a page"))?;
+        let cursor: ThreadCursor = after
+            .parse()
+            .map_err(|_| Problem::invalid("the query parameter `after` is not the `next` of a page"))?;
         list.after = Some(cursor);
     }
     params.end()?;
     let ThreadList { threads, damaged, next, position } = db.threads(list).await?;
-    let next = next.as_ref().map(cursor_text);
+    let next = next.as_ref().map(ToString::to_string);
     Ok(Answer::ok(&ThreadPage { threads, damaged, next, position }))
 }
 
@@ -289,18 +289,6 @@ pub(crate) async fn delete(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cursor_survives_its_text() {
-        for thread in ["t", "a:b:c", ":"] {
-            let cursor =
-                ThreadCursor { active_at: Timestamp::from_micros(-7), thread: thread.parse().unwrap() };
-            assert_eq!(cursor_of(&cursor_text(&cursor)), Some(cursor));
-        }
-        for text in ["", "7", "7:", "x:t", ":t"] {
-            assert_eq!(cursor_of(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn a_patch_names_only_what_its_body_has() {

@@ -29,7 +29,8 @@ impl Store {
     ) -> Result<(PersistResult, Option<Position>)> {
         self.check_open()?;
         replication_rules::expect_primary(self.replication_state)?;
-        let mut transaction = Transaction::new(&*self, Limits::default());
+        let mut transaction =
+            Transaction::new(&*self, Limits::default()).with_indexed_metadata(self.index.names.clone());
         let outcome = decided(transaction.apply(&Write { tenant, args, idempotency, now }))?;
         let (_, staged) = transaction.into_parts();
         self.commit(staged);
@@ -61,6 +62,9 @@ impl Store {
             if let Some(thread) = self.thread_mut(&key.thread) {
                 thread.put(key.id, row, content);
             }
+        }
+        for (key, entries) in staged.indexed.into_changed() {
+            self.index.put(key, entries);
         }
         for (key, chunk) in chunks.inserted() {
             if let Some(thread) = self.thread_mut(&key.thread) {

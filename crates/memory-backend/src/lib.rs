@@ -20,6 +20,7 @@
 mod audit;
 mod changes;
 mod commit;
+mod metadata_index;
 mod page;
 mod replica;
 mod search;
@@ -35,8 +36,8 @@ use std::{
 };
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, PersistError, PersistResult,
-    Position, ReadArgs, Reply, Result,
+    Admitted, Backend, Capabilities, Durability, IndexedMetadata, Operation, PersistArgs, PersistError,
+    PersistResult, Position, ReadArgs, Reply, Result,
     audit::RejectedCallRecords,
     backend::{forward_operations, rules, search::Tokenizer},
     changes::{CommitNotifications, CommitNotifier},
@@ -44,7 +45,7 @@ use throughline_core::{
     replication::ReplicaArgs,
 };
 
-use self::store::Store;
+use self::{metadata_index::MetadataIndex, store::Store};
 
 /// A backend that keeps all rows in memory.
 pub struct MemoryBackend {
@@ -80,6 +81,32 @@ impl MemoryBackend {
     #[must_use]
     pub fn with_tokenizer(self, tokenizer: Tokenizer) -> Self {
         self.lock().tokenizer = tokenizer;
+        self
+    }
+
+    /// Sets the metadata fields of messages that the store indexes; none by default. See [`Persistence::find`].
+    ///
+    /// [`Persistence::find`]: throughline_core::Persistence::find
+    ///
+    /// ```
+    /// use throughline_core::{IndexedMetadata, Metadata, NewMessage, Persistence};
+    /// use throughline_memory::MemoryBackend;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryBackend::new().with_indexed_metadata(IndexedMetadata::new(["orderId"])?);
+    /// let db = Persistence::builder().backend(store).build()?;
+    /// let mut metadata = Metadata::new();
+    /// metadata.set("orderId", "A-17")?;
+    /// let thread = db.thread("telegram:42");
+    /// thread.add(NewMessage::user("where is my order?").with_metadata(metadata)).await?;
+    /// assert_eq!(thread.find("orderId", "A-17", 20).await?.messages.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_indexed_metadata(self, indexed: IndexedMetadata) -> Self {
+        self.lock().index = MetadataIndex::new(indexed);
         self
     }
 
@@ -133,7 +160,11 @@ impl Backend for MemoryBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::full(Durability::Volatile).with_search(self.lock().tokenizer).with_audit()
+        let store = self.lock();
+        Capabilities::full(Durability::Volatile)
+            .with_search(store.tokenizer)
+            .with_indexed_metadata(store.index.names.clone())
+            .with_audit()
     }
 
     fn fingerprint_key(&self) -> Option<FingerprintKey> {

@@ -19,8 +19,8 @@ use throughline_engine::{
 };
 
 use crate::{
-    audit::AuditLog, changes::Journal, commit::decided, page, replica::Capture, search, sessions::Sessions,
-    thread::Thread,
+    audit::AuditLog, changes::Journal, commit::decided, metadata_index::MetadataIndex, page,
+    replica::Capture, search, sessions::Sessions, thread::Thread,
 };
 
 pub(crate) struct Store {
@@ -35,6 +35,7 @@ pub(crate) struct Store {
     pub(crate) followed: Option<ImageCursor>,
     pub(crate) capture: Option<Capture>,
     pub(crate) tokenizer: Tokenizer,
+    pub(crate) index: MetadataIndex,
 }
 
 /// A consumer of the change feed, with its quarantine.
@@ -60,13 +61,15 @@ impl Default for Store {
             followed: None,
             capture: None,
             tokenizer: Tokenizer::default(),
+            index: MetadataIndex::default(),
         }
     }
 }
 
 impl Store {
     pub(crate) fn close(&mut self) {
-        *self = Self { closed: true, tokenizer: self.tokenizer, ..Self::default() };
+        let index = MetadataIndex::new(self.index.names.clone());
+        *self = Self { closed: true, tokenizer: self.tokenizer, index, ..Self::default() };
     }
 
     /// Applies one write, and writes its audit entry.
@@ -123,8 +126,8 @@ impl Store {
             }
             ReadArgs::Threads(read) => {
                 rules::check_page(read.limit, read.max_bytes)?;
-                let entries = threads.iter().filter_map(|(id, thread)| thread.entry(tenant, id));
-                ReadResult::Threads(engine_read::threads(read, entries, self.emitted()))
+                let rows = threads.iter().map(|(id, thread)| (id, &thread.row));
+                ReadResult::Threads(engine_read::threads(read, tenant, rows, self.emitted()))
             }
             ReadArgs::PlanPrune(plan) => {
                 let thread = threads.get(&plan.thread);
@@ -146,6 +149,10 @@ impl Store {
             ReadArgs::Search(read) => {
                 rules::check_limit(read.limit)?;
                 ReadResult::Search(search::search(threads, read, self.tokenizer, self.emitted())?)
+            }
+            ReadArgs::Find(find) => {
+                rules::check_page(find.limit, find.max_bytes)?;
+                ReadResult::Find(self.index.find(tenant, threads, find)?)
             }
             ReadArgs::Changes(read) => {
                 rules::check_limit(read.limit)?;

@@ -2,7 +2,7 @@
 -- row until its commit, so that positions are in the order of the commits. The other values that need this order are here too:
 -- the last record of the audit log, and the last number in `touched`. While `is_replica` is set, the store is a replica and
 -- accepts only row images; `epoch` counts the switchovers. `fingerprint_key` is the key of the fingerprints of idempotent
--- calls, and is random for each store.
+-- calls, and is random for each store. `metadata_version` counts the changes of `metadata_names`.
 CREATE TABLE throughline.store (
     id         integer PRIMARY KEY CHECK (id = 1),
     position   bigint  NOT NULL,
@@ -14,6 +14,7 @@ CREATE TABLE throughline.store (
     capture    bigint,
     listed     boolean NOT NULL,
     touched    bigint  NOT NULL,
+    metadata_version bigint NOT NULL DEFAULT 0,
     fingerprint_key bytea NOT NULL DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
 );
 
@@ -31,7 +32,8 @@ CREATE TABLE throughline.writers (
 -- `entry` is the thread summary as JSON; a deleted thread has none. A clear or a deletion of the thread removed the messages up
 -- to `floor`: reads do not return them, and while `purgeable` is set, some of their rows still exist in `messages`.
 -- `active_slot` is the period of about one second that contains `active_at`: a second write within the period changes no
--- indexed column, so that Postgres writes the row and no index.
+-- indexed column, so that Postgres writes the row and no index. `created_at` is null for a hidden and for a deleted thread: no
+-- list shows it.
 CREATE TABLE throughline.threads (
     tenant        text    COLLATE "C" NOT NULL,
     thread        text    COLLATE "C" NOT NULL,
@@ -48,11 +50,15 @@ CREATE TABLE throughline.threads (
     archived      boolean NOT NULL,
     active_at     bigint  NOT NULL,
     active_slot   bigint  NOT NULL GENERATED ALWAYS AS (active_at >> 20) STORED,
+    created_at    bigint,
     entry         text    COLLATE "C",
     PRIMARY KEY (tenant, thread)
 ) /*partitioned*/;
 
-CREATE INDEX threads_by_activity ON throughline.threads (tenant, archived, active_slot DESC) WHERE listed;
+CREATE INDEX threads_by_activity ON throughline.threads (tenant, listed, archived, active_slot DESC)
+    WHERE created_at IS NOT NULL;
+CREATE INDEX threads_by_creation ON throughline.threads (tenant, listed, archived, created_at, thread)
+    WHERE created_at IS NOT NULL;
 CREATE INDEX threads_purgeable ON throughline.threads (tenant, thread) WHERE purgeable;
 
 -- A copy of the labels, to find threads by them; the owner is the label with the empty name.
@@ -245,6 +251,33 @@ END $$;
 
 CREATE TRIGGER audit_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON throughline.audit
     FOR EACH STATEMENT EXECUTE FUNCTION throughline.audit_stays();
+
+-- The metadata fields that hosts have declared as indexed. While a host adds the stored messages to the index of a new field,
+-- it is not complete, and the last added message is recorded. A dropped field has no name; its row is deleted after its entries.
+CREATE TABLE throughline.metadata_names (
+    n                integer PRIMARY KEY,
+    name             text    COLLATE "C" UNIQUE,
+    is_complete      boolean NOT NULL,
+    recovered_tenant text    COLLATE "C" NOT NULL,
+    recovered_thread text    COLLATE "C" NOT NULL,
+    recovered_id     text    COLLATE "C" NOT NULL
+);
+
+-- The index of metadata: an entry for each message and each declared field of it. `value` is the value with its type, or its
+-- hash. The transaction that writes a message writes its entries. A read compares each message that it finds with the value.
+CREATE TABLE throughline.metadata_values (
+    tenant     text    COLLATE "C" NOT NULL,
+    thread     text    COLLATE "C" NOT NULL,
+    id         text    COLLATE "C" NOT NULL,
+    n          integer NOT NULL,
+    value      text    COLLATE "C" NOT NULL,
+    created_at bigint  NOT NULL,
+    seq        bigint  NOT NULL,
+    PRIMARY KEY (tenant, thread, id, n)
+) /*partitioned*/;
+
+CREATE INDEX metadata_values_in_thread ON throughline.metadata_values (tenant, thread, n, value, seq);
+CREATE INDEX metadata_values_of_tenant ON throughline.metadata_values (tenant, n, value, created_at, thread, seq);
 
 -- The progress of this replica: the cursor that its primary issued.
 CREATE TABLE throughline.followed (

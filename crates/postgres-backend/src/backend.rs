@@ -11,8 +11,8 @@ use throughline_core::{
 use tokio::task::AbortHandle;
 
 use crate::{
-    OpenError, PostgresOptions, PostgresReader,
-    open::StoreKey,
+    OpenError, PostgresOptions, PostgresReader, metadata_index,
+    open::{Opened, StoreKey},
     queue::{Committed, Pending, Write},
     search,
     writer::Writers,
@@ -35,19 +35,25 @@ pub struct PostgresBackend {
     writers: Arc<Writers>,
     /// The task that updates the full-text index.
     index: Option<AbortHandle>,
+    /// The task that builds an index of metadata.
+    metadata: Option<AbortHandle>,
     key: StoreKey,
 }
 
 impl PostgresBackend {
-    /// `has_index` says whether the store was found with a full-text index.
-    pub(crate) fn new(reader: PostgresReader, has_index: bool, key: StoreKey) -> Self {
+    pub(crate) fn new(reader: PostgresReader, opened: Opened) -> Self {
+        let Opened { has_index, has_metadata_work, key } = opened;
         let writers = Arc::new(Writers::start(&reader.settings, reader.notifier(), &reader.engine));
         let adds = reader.settings.options.search;
         let index = (adds || has_index).then(|| {
             let kept = search::keep(reader.settings.clone(), reader.notifier().subscribe(), adds);
             reader.engine.handle().spawn(kept).abort_handle()
         });
-        Self { reader, writers, index, key }
+        let metadata = has_metadata_work.then(|| {
+            let built = metadata_index::keep(reader.settings.clone());
+            reader.engine.handle().spawn(built).abort_handle()
+        });
+        Self { reader, writers, index, metadata, key }
     }
 
     /// Opens the store in the database of this URL with the default [`PostgresOptions`].
@@ -93,9 +99,7 @@ impl PostgresBackend {
     }
 
     fn stop_index(&self) {
-        if let Some(task) = &self.index {
-            task.abort();
-        }
+        self.index.iter().chain(&self.metadata).for_each(AbortHandle::abort);
     }
 }
 
@@ -109,6 +113,7 @@ impl Backend for PostgresBackend {
         let claims = Capabilities::full(Durability::PowerLoss)
             .with_multi_process()
             .with_audit()
+            .with_indexed_metadata(options.indexed.clone())
             .with_max_content_bytes(options.max_content_bytes);
         if options.search { claims.with_search(options.tokenizer) } else { claims }
     }

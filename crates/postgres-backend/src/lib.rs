@@ -48,6 +48,7 @@ mod commits;
 mod engine;
 mod error;
 mod hosts;
+mod metadata_index;
 mod open;
 mod options;
 mod pooler;

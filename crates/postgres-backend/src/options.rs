@@ -6,9 +6,12 @@ use std::{
 };
 
 use sqlx::postgres::PgConnectOptions;
-use throughline_core::backend::search::Tokenizer;
+use throughline_core::{IndexedMetadata, backend::search::Tokenizer};
 
-use crate::{OpenError, PostgresBackend, PostgresReader, engine::Engine, hosts, open, servers::Servers};
+use crate::{
+    OpenError, PostgresBackend, PostgresReader, engine::Engine, hosts, metadata_index::NamesCache, open,
+    servers::Servers,
+};
 
 /// Options to open a store in Postgres. The defaults fit a host with a few dozen concurrent tasks.
 ///
@@ -40,6 +43,8 @@ pub struct PostgresOptions {
     pub(crate) answer_limit: Duration,
     pub(crate) resolve_limit: Duration,
     pub(crate) pgbouncer: bool,
+    pub(crate) indexed: IndexedMetadata,
+    pub(crate) dropped: IndexedMetadata,
     pub(crate) search: bool,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) listen_at: Option<String>,
@@ -81,6 +86,8 @@ impl PostgresOptions {
             answer_limit: Duration::from_secs(10),
             resolve_limit: Duration::from_secs(30),
             pgbouncer: false,
+            indexed: IndexedMetadata::none(),
+            dropped: IndexedMetadata::none(),
             search: false,
             tokenizer: Tokenizer::Words,
             listen_at: None,
@@ -188,6 +195,41 @@ impl PostgresOptions {
         self
     }
 
+    /// Declares the metadata fields of messages that the store indexes, for
+    /// [`Persistence::find`](throughline_core::Persistence::find): none by default. The entries of a message are in the
+    /// transaction that writes it.
+    ///
+    /// In a store that has messages already, a task of this host adds them to the index of a new field, 256 in a
+    /// transaction. Until it is complete, a find by the field is `Busy`.
+    ///
+    /// The store remembers the fields: every host that writes keeps the index of all of them, whichever host declared
+    /// them, and also when it is opened without them. Together they are at most [`IndexedMetadata::MAX_NAMES`]; more
+    /// are refused as [`OpenError::IndexedMetadata`]. A find needs a host that declares its field.
+    ///
+    /// ```no_run
+    /// use throughline_core::IndexedMetadata;
+    /// use throughline_postgres::PostgresBackend;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fields = IndexedMetadata::new(["orderId", "kind"])?;
+    /// let backend = PostgresBackend::builder().index_metadata(fields).open("postgres://db.example/app").await?;
+    /// # drop(backend);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn index_metadata(mut self, indexed: IndexedMetadata) -> Self {
+        self.indexed = indexed;
+        self
+    }
+
+    /// Drops the index of metadata fields that a host declared before: none by default. A task removes the entries in steps.
+    /// A field that [`index_metadata`](Self::index_metadata) also names is built again. Drop a field when no host of the
+    /// store declares it any more: the finds of such a host are refused from then on.
+    pub fn drop_indexed_metadata(mut self, dropped: IndexedMetadata) -> Self {
+        self.dropped = dropped;
+        self
+    }
+
     /// Sets the tokenizer of the full-text index; default [`Tokenizer::Words`]. [`Tokenizer::Cjk`] also finds
     /// Chinese, Japanese and Korean words inside a run of characters. If the store was indexed by another
     /// tokenizer, opening it with [`search`](Self::search) rebuilds the index; until then
@@ -262,8 +304,8 @@ impl PostgresOptions {
         let settings = self.settings(hosts, Access::Write)?;
         let engine = Engine::start().map_err(OpenError::Threads)?;
         let opening = settings.clone();
-        let (has_index, key) = run(&engine, async move { open::open(&opening).await }).await?;
-        Ok(PostgresBackend::new(PostgresReader::new(settings, engine), has_index, key))
+        let opened = run(&engine, async move { open::open(&opening).await }).await?;
+        Ok(PostgresBackend::new(PostgresReader::new(settings, engine), opened))
     }
 
     /// Opens the store in the database of this URL to be read: see [`PostgresReader`]. The database is not changed.
@@ -298,8 +340,10 @@ impl PostgresOptions {
         let engine = Engine::start().map_err(OpenError::Threads)?;
         let opening = settings.clone();
         let index = run(&engine, async move { open::examine(&opening).await }).await?;
-        settings.options.search = index.is_some();
-        settings.options.tokenizer = index.unwrap_or_default();
+        let (tokenizer, indexed) = index;
+        settings.options.search = tokenizer.is_some();
+        settings.options.tokenizer = tokenizer.unwrap_or_default();
+        settings.options.indexed = indexed;
         Ok(PostgresReader::new(settings, engine))
     }
 
@@ -329,7 +373,7 @@ impl PostgresOptions {
             Some(Some(hosts)) => Some(Servers::new(hosts, false)),
         };
         let servers = Servers::new(hosts, self.pgbouncer);
-        Ok(Settings { servers, listening, options: self })
+        Ok(Settings { servers, listening, names: Arc::default(), options: self })
     }
 }
 
@@ -368,6 +412,8 @@ impl fmt::Debug for PostgresOptions {
             .field("answer_limit", &self.answer_limit)
             .field("resolve_limit", &self.resolve_limit)
             .field("pgbouncer", &self.pgbouncer)
+            .field("indexed", &self.indexed)
+            .field("dropped", &self.dropped)
             .field("search", &self.search)
             .field("tokenizer", &self.tokenizer)
             // Without the URL: it may hold a password.
@@ -383,6 +429,8 @@ pub(crate) struct Settings {
     pub(crate) servers: Arc<Servers>,
     /// The servers to listen at, if they differ from `servers`.
     pub(crate) listening: Option<Arc<Servers>>,
+    /// The declared metadata fields, as the last transaction found them.
+    pub(crate) names: Arc<NamesCache>,
     pub(crate) options: PostgresOptions,
 }
 

@@ -80,6 +80,7 @@ impl Backend for PostgresReader {
         let claims = Capabilities::new(Durability::PowerLoss)
             .with_operations(&[OpKind::Read])
             .with_changes()
+            .with_indexed_metadata(self.settings.options.indexed.clone())
             .with_multi_process();
         if self.settings.options.search {
             claims.with_search(self.settings.options.tokenizer)

@@ -44,7 +44,9 @@ CREATE INDEX threads_purgeable ON threads (tenant, thread) WHERE purgeable = 1;
 -- The thread summaries: the values that the host set, and the values that derive from the messages. The commit of each change
 -- updates them, and a rebuild computes them again from the messages. `last_seq` is the last sequence number of the thread: a
 -- list that looked it up in `messages` took twice the time. A deleted thread has no row here. `active_slot` is the period of
--- 16 ms that contains `active_at`: a second write within the period changes no column of the index.
+-- 16 ms that contains `active_at`: a second write within the period changes no column of an index. `thread` is a copy of the id,
+-- for the index by the time of creation: many threads can have one time, and a list then continues within them. `reuses_ids` says
+-- whether the ids of deleted messages can be used again.
 CREATE TABLE catalog (
     thread_pk   INTEGER PRIMARY KEY REFERENCES threads (thread_pk),
     tenant      TEXT    NOT NULL,
@@ -54,6 +56,7 @@ CREATE TABLE catalog (
     active_slot INTEGER NOT NULL,
     hidden      INTEGER NOT NULL,
     has_begun   INTEGER NOT NULL,
+    reuses_ids  INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
     changed_at  INTEGER NOT NULL,
     messages    INTEGER NOT NULL,
@@ -62,6 +65,7 @@ CREATE TABLE catalog (
     preview_seq INTEGER,
     last_seq    INTEGER NOT NULL,
     checksum    INTEGER NOT NULL,
+    thread      TEXT    NOT NULL,
     title       TEXT    NOT NULL,
     owner       TEXT,
     labels      TEXT    NOT NULL,
@@ -70,7 +74,9 @@ CREATE TABLE catalog (
     preview     TEXT
 ) STRICT;
 
-CREATE INDEX catalog_by_activity ON catalog (tenant, archived, active_slot DESC) WHERE listed = 1;
+-- No list shows a hidden thread. A write of a message to a listed thread changes at most the first of these indexes.
+CREATE INDEX catalog_by_activity ON catalog (tenant, listed, archived, active_slot DESC) WHERE hidden = 0;
+CREATE INDEX catalog_by_creation ON catalog (tenant, listed, archived, created_at, thread) WHERE hidden = 0;
 
 -- A copy of the labels, to find threads by them; the owner is the label with the empty name.
 CREATE TABLE labels (
@@ -98,7 +104,8 @@ CREATE TABLE changes (
 -- Each message appends one row, which never moves. While a message is open, its content is `[]`, and the table `appends`
 -- keeps its chunks: the column `appends` is their number, and `last_append` is the key of the last one. The row of a settled
 -- message has the content, or the name of the file that has it: `blob:`, the BLAKE3 hash of its bytes, `:` and their number. The
--- row of a deleted message is a tombstone, without a sequence number and without content. The long columns are last.
+-- row of a deleted message is a tombstone, without a sequence number and without content. Its `revision` is the last one of the
+-- message, because a later message of the id begins after it. The long columns are last.
 --
 -- Ids come before threads in the index: minted ids grow with time, so that additions to any number of threads change the
 -- same page of the index. The same is true of the index of the order, where `segment` comes first: messages that were
@@ -229,6 +236,33 @@ CREATE TABLE search_state (
 ) STRICT;
 
 INSERT INTO search_state (id, indexed, recovered, complete, tokenizer) VALUES (1, 0, NULL, 0, 'words');
+
+-- The metadata fields that hosts have declared as indexed. While the store adds its messages to the index of a new field,
+-- `recovered` is the last one that was added. A dropped field has no name; `recovered` is then the last message of which the
+-- entry was removed, and the row is deleted after the last one.
+CREATE TABLE metadata_names (
+    name_pk   INTEGER PRIMARY KEY,
+    name      TEXT UNIQUE,
+    recovered INTEGER
+) STRICT;
+
+-- The index of metadata: an entry for each message and each declared field of it. `value` is the value with its type, or its
+-- hash. The writer adds the entries in the commit of the message. A read compares each message that it finds with the value,
+-- and verification compares both.
+CREATE TABLE metadata_values (
+    message_pk INTEGER NOT NULL,
+    name_pk    INTEGER NOT NULL,
+    tenant     TEXT    NOT NULL,
+    thread     TEXT    NOT NULL,
+    thread_pk  INTEGER NOT NULL,
+    seq        INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    value      TEXT    NOT NULL,
+    PRIMARY KEY (message_pk, name_pk)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX metadata_values_in_thread ON metadata_values (thread_pk, name_pk, value, seq);
+CREATE INDEX metadata_values_of_tenant ON metadata_values (tenant, name_pk, value, created_at, thread, seq);
 
 -- The progress of this replica: the cursor that its primary issued.
 CREATE TABLE followed (

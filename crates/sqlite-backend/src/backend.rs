@@ -178,6 +178,7 @@ impl Backend for SqliteBackend {
         let claims = Capabilities::full(Durability::PowerLoss)
             .with_multi_process()
             .with_audit()
+            .with_indexed_metadata(self.options.indexed.clone())
             .with_max_content_bytes(self.options.max_content_bytes);
         if self.options.search { claims.with_search(self.options.tokenizer) } else { claims }
     }

@@ -53,6 +53,7 @@ mod fair_queue;
 mod file_guard;
 mod health;
 mod maintenance;
+mod metadata_index;
 mod open;
 mod options;
 mod pause;

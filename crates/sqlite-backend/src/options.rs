@@ -1,6 +1,6 @@
 use std::{path::Path, time::Duration};
 
-use throughline_core::backend::search::Tokenizer;
+use throughline_core::{IndexedMetadata, backend::search::Tokenizer};
 
 use crate::{OpenError, SqliteBackend, SqliteReader, failpoint::Failpoints, open};
 
@@ -39,6 +39,8 @@ pub struct SqliteOptions {
     pub(crate) wal_limit: u64,
     pub(crate) changes_kept: u64,
     pub(crate) segment_positions: u32,
+    pub(crate) indexed: IndexedMetadata,
+    pub(crate) dropped: IndexedMetadata,
     pub(crate) search: bool,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) search_time_limit: Duration,
@@ -64,6 +66,8 @@ impl SqliteOptions {
             wal_limit: 64 << 20,
             changes_kept: 1_000_000,
             segment_positions: 4096,
+            indexed: IndexedMetadata::none(),
+            dropped: IndexedMetadata::none(),
             search: false,
             tokenizer: Tokenizer::Words,
             search_time_limit: Duration::from_secs(1),
@@ -150,6 +154,43 @@ impl SqliteOptions {
     /// store receives during the build.
     pub const fn search(mut self, keep: bool) -> Self {
         self.search = keep;
+        self
+    }
+
+    /// Declares the metadata fields of messages that the store indexes, for
+    /// [`Persistence::find`](throughline_core::Persistence::find): none by default. The entries of a message are in the
+    /// commit that writes it.
+    ///
+    /// In a store that has messages already, the writer adds them to the index of a new field in steps of about 5 ms,
+    /// while it is idle and at least every half second. Until it is complete, a find by the field is `Busy`.
+    ///
+    /// The store remembers the fields: every process that writes to the file keeps the index of all of them, whichever
+    /// process declared them, and also when it is opened without them. Together they are at most
+    /// [`IndexedMetadata::MAX_NAMES`]; more are refused as [`OpenError::Setting`]. A find needs a host that declares its
+    /// field.
+    ///
+    /// ```
+    /// use throughline_core::IndexedMetadata;
+    /// use throughline_sqlite::SqliteOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fields = IndexedMetadata::new(["orderId", "kind"])?;
+    /// let backend = SqliteOptions::new().index_metadata(fields).temporary().await?;
+    /// # drop(backend);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn index_metadata(mut self, indexed: IndexedMetadata) -> Self {
+        self.indexed = indexed;
+        self
+    }
+
+    /// Drops the index of metadata fields that a host declared before: none by default. The writer removes the entries in
+    /// steps. Drop a field when no host of the store declares it any more: the finds of such a host are refused from then
+    /// on.
+    pub fn drop_indexed_metadata(mut self, dropped: IndexedMetadata) -> Self {
+        self.dropped = dropped;
         self
     }
 
@@ -290,6 +331,10 @@ impl SqliteOptions {
         };
         if self.name.is_empty() {
             return Err(OpenError::Setting { name: "name", fault: "is empty".to_owned() });
+        }
+        if let Some(name) = self.dropped.iter().find(|name| self.indexed.contains(name)) {
+            let fault = format!("names `{name}`, which `index_metadata` declares");
+            return Err(OpenError::Setting { name: "drop_indexed_metadata", fault });
         }
         within("queue_operations", self.queue_operations as u64, 1, u64::from(u32::MAX) >> 3)?;
         within("queue_bytes", self.queue_bytes as u64, 1, u64::from(u32::MAX))?;

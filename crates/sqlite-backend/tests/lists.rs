@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use throughline_core::{
     Effect, ErrorKind, NewMessage, NewReservation, Persistence, Role, Seq, ThreadId, Timestamp,
     messages::{DamagedMessage, ListOpen, PageFrom, Reserve},
-    threads::{LabelPatch, ListPurgeable, ListThreads},
+    threads::{LabelPatch, ListPurgeable, ListThreads, ThreadOrder},
 };
 use throughline_sqlite::SqliteBackend;
 
@@ -109,11 +109,16 @@ async fn others_are_shown(path: &Path, step: i64, label: &str, damaged: &[(usize
         (ListThreads::new(1).archived_too(), |_| true),
         (ListThreads::new(1).archived_too().with_labels(labels), |n| n.is_multiple_of(2)),
     ];
+    let lists = lists
+        .into_iter()
+        .flat_map(|(list, shows)| ThreadOrder::ALL.map(|order| (list.clone().ordered_by(order), shows)));
     for (list, shows) in lists {
         let is_damaged = |n: &usize| damaged.iter().any(|(damaged, _)| damaged == n);
         let mut healthy: Vec<_> = (0..THREADS).filter(|n| shows(*n) && !is_damaged(n)).map(name).collect();
-        if step > 0 {
-            healthy.reverse();
+        match list.order {
+            ThreadOrder::LatestActivity if step == 0 => {}
+            ThreadOrder::LatestActivity | ThreadOrder::NewestCreated => healthy.reverse(),
+            ThreadOrder::OldestCreated => {}
         }
         let mut named: Vec<_> =
             damaged.iter().filter(|(n, _)| shows(*n)).map(|(_, name)| (*name).to_owned()).collect();
@@ -161,6 +166,26 @@ async fn a_damaged_time_does_not_end_a_list_or_a_page() {
             (7, "t07"),
         ]),
         ("UPDATE catalog SET title = 'other' WHERE thread_pk IN (3, 4)", &[(2, "t02"), (3, "t03")]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_creation_does_not_end_a_list_or_a_page() {
+    each_is_isolated(&[
+        ("UPDATE catalog SET created_at = created_at | (1 << 55) WHERE thread_pk = 15", &[(14, "t14")]),
+        (
+            "UPDATE catalog SET created_at = -created_at WHERE thread_pk IN (1, 2, 30)",
+            &[(0, "t00"), (1, "t01"), (29, "t29")],
+        ),
+        ("UPDATE catalog SET created_at = created_at + 1 WHERE thread_pk = 8", &[(7, "t07")]),
+        // The copy of the id.
+        ("UPDATE catalog SET thread = 'u' WHERE thread_pk IN (7, 8)", &[(6, "t06"), (7, "t07")]),
+        ("UPDATE catalog SET thread = '' WHERE thread_pk = 1", &[(0, "t00")]),
+        (
+            "UPDATE catalog SET thread = char(1) WHERE thread_pk BETWEEN 11 AND 14",
+            &[(10, "t10"), (11, "t11"), (12, "t12"), (13, "t13")],
+        ),
     ])
     .await;
 }

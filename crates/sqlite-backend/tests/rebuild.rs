@@ -173,6 +173,7 @@ async fn every_damaged_index_is_built_again_and_no_row_is_lost() {
         "messages_open",
         "sqlite_autoindex_threads_1",
         "catalog_by_activity",
+        "catalog_by_creation",
         "labels",
         "labels_of_thread",
         "sqlite_autoindex_idempotency_1",

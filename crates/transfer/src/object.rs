@@ -1,6 +1,6 @@
 //! JSON objects that keep their text: a change of one field keeps all other bytes.
 
-use std::{cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, fmt};
 
 use serde::{
     Deserialize,
@@ -24,8 +24,12 @@ pub(crate) enum ReadError {
 #[derive(Debug, Clone)]
 pub(crate) struct Object<'a> {
     text: &'a str,
-    fields: Vec<(String, &'a RawValue)>,
+    fields: Vec<(Name<'a>, &'a RawValue)>,
 }
+
+/// The name of a field, or a text, which borrows from the JSON unless it has escapes.
+#[derive(Debug, Clone, Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Object<'a> {
     /// Parses a text of a file that is an object with at most [`MAX_FIELDS`]. It removes whitespace around it.
@@ -54,7 +58,7 @@ impl<'a> Object<'a> {
         }
 
         impl<'a> Visitor<'a> for Fields<'_> {
-            type Value = Vec<(String, &'a RawValue)>;
+            type Value = Vec<(Name<'a>, &'a RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -92,7 +96,7 @@ impl<'a> Object<'a> {
 
     /// Returns the text of a field; of duplicate fields, the last one.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
+        self.fields.iter().rev().find(|(field, _)| field.0 == name).map(|(_, value)| *value)
     }
 
     /// Returns a field, if it has the requested type.
@@ -100,9 +104,14 @@ impl<'a> Object<'a> {
         serde_json::from_str(self.raw(name)?.get()).ok()
     }
 
+    /// Returns a field that is a text. It borrows from the text of the object, unless it has escapes.
+    pub(crate) fn str(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.get::<Name<'a>>(name).map(|text| text.0)
+    }
+
     /// Returns the fields in their order.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), *value))
+        self.fields.iter().map(|(name, value)| (&*name.0, *value))
     }
 
     /// Returns the text with this value for a field; a new field becomes the last one.
@@ -183,6 +192,7 @@ mod tests {
         let object = Object::parse(text).unwrap();
         assert_eq!(object.raw("a").unwrap().get(), "\"\\u00e9\"");
         assert_eq!(object.get::<String>("a").unwrap(), "é");
+        assert_eq!((object.str("a").as_deref(), object.str("b")), (Some("é"), None));
         assert_eq!(object.get::<u64>("a"), None);
         assert_eq!(object.with("a", "0"), text.trim().replace("\"\\u00e9\"", "0"));
         assert_eq!(object.with("b", "0"), text.trim().replace("[ 1 ]", "0"));

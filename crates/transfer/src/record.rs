@@ -1,5 +1,6 @@
 //! The part of a record that every source keeps beyond the message.
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 use throughline_core::{
     Content, Labels, MessageId, Metadata, NewThread, Role, ThreadId, Timestamp, Title, ids::AttachmentKey,
@@ -42,13 +43,21 @@ pub(crate) fn title(text: &str, location: &Location, report: &mut Report) -> Tit
 
 /// Returns a value of a record as content: an array as it is, a text as a block of text, anything else as a block.
 pub(crate) fn content(value: &RawValue) -> Content {
-    let json = value.get();
-    let json = match json.as_bytes().first() {
-        Some(b'[') => json.to_owned(),
-        Some(b'"') => format!(r#"[{{"type":"text","text":{json}}}]"#),
-        _ => format!("[{json}]"),
+    // The value was read as JSON, so that its text is not read again.
+    let content = match value.get().as_bytes().first() {
+        Some(b'[') => Content::from_blocks(value),
+        Some(b'"') => Content::from_blocks(&[Text { kind: "text", text: value }]),
+        _ => Content::from_blocks(&[value]),
     };
-    Content::from_json(json).expect("an array of JSON")
+    content.expect("an array of JSON")
+}
+
+/// A block of text, whose text is JSON.
+#[derive(Serialize)]
+struct Text<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: &'a RawValue,
 }
 
 /// Keeps the rest of a record: in the metadata of its message, or as the last block of the content if it is large.

@@ -84,7 +84,12 @@ fn write() -> impl Strategy<Value = PersistArgs> {
         2 => (id(), patch(), revision()).prop_map(move |(id, patch, expected)| {
             Update { expected, ..Update::new(t(), id, patch) }.into()
         }),
-        1 => id().prop_map(move |id| Delete::new(t(), id).into()),
+        1 => (id(), patch(), patch()).prop_map(move |(id, patch, values)| {
+            let mut absent = throughline::Metadata::new();
+            absent.apply(&values);
+            Update::new(t(), id, patch).with_absent(absent).into()
+        }),
+        2 => id().prop_map(move |id| Delete::new(t(), id).into()),
         1 => (title(), proptest::option::of(title())).prop_map(move |(title, expected)| {
             RenameThread { expected, ..RenameThread::new(t(), title) }.into()
         }),
@@ -172,6 +177,7 @@ proptest! {
     fn an_encrypted_stack_returns_the_same_answers_as_a_plain_one(
         calls in proptest::collection::vec(call(), 1..24),
         thread_keys in any::<bool>(),
+        reuses_ids in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -182,7 +188,9 @@ proptest! {
             };
             let encrypted = over_memory(&layer);
             let plain = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
-            for args in calls {
+            let new = NewThread::new().with_id("t".parse().unwrap()).reusing_ids();
+            let first = reuses_ids.then(|| throughline::threads::CreateThread::new(new).into());
+            for args in first.into_iter().chain(calls) {
                 for args in std::iter::once(args).chain(reads()) {
                     let expected = answer(&plain, args.clone()).await;
                     prop_assert_eq!(answer(&encrypted, args.clone()).await, expected, "{:?}", args);

@@ -1,11 +1,11 @@
 //! `threads`: the list of threads.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use throughline::{
     Labels, OwnerId, ThreadId,
     messages::ReadPage,
-    threads::{ListThreads, ThreadCursor, ThreadSummary},
+    threads::{ListThreads, ThreadCursor, ThreadOrder, ThreadSummary},
 };
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     output::{Column, Table, bytes, count, line, time},
 };
 
-/// Lists the threads of the tenant, the latest activity first
+/// Lists the threads of the tenant, by default the latest activity first
 #[derive(Debug, Args)]
 pub(crate) struct Threads {
     /// The most threads to list
@@ -28,9 +28,36 @@ pub(crate) struct Threads {
     /// Archived threads too
     #[arg(long)]
     archived: bool,
-    /// Continues after this cursor, which the previous page names
+    /// Threads without a settled message too
+    #[arg(long)]
+    unlisted: bool,
+    /// The order
+    #[arg(long, value_enum, default_value_t = Order::Active)]
+    order: Order,
+    /// Continues after this cursor, which the previous page in the same order names
     #[arg(long, value_name = "CURSOR", value_parser = cursor)]
     after: Option<ThreadCursor>,
+}
+
+/// The order of the list.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Order {
+    /// The latest activity first
+    Active,
+    /// The newest thread first
+    Newest,
+    /// The oldest thread first
+    Oldest,
+}
+
+impl From<Order> for ThreadOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Active => Self::LatestActivity,
+            Order::Newest => Self::NewestCreated,
+            Order::Oldest => Self::OldestCreated,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -55,11 +82,14 @@ impl Threads {
         if self.archived {
             list = list.archived_too();
         }
+        if self.unlisted {
+            list = list.unlisted_too();
+        }
+        list = list.ordered_by(self.order.into());
         list.after = self.after;
         let is_whole = list.after.is_none() && list.owner.is_none() && list.labels == Labels::new();
         let page = db.threads(list).await?;
-        let next =
-            page.next.as_ref().map(|cursor| format!("{}:{}", cursor.active_at.as_micros(), cursor.thread));
+        let next = page.next.as_ref().map(ToString::to_string);
         let exit = if page.damaged.is_empty() { Exit::Done } else { Exit::Findings };
         let output = &mut session.output;
         if output.is_json() {
@@ -82,7 +112,7 @@ impl Threads {
             }
             return Ok(exit);
         }
-        table(&page.threads).write(output)?;
+        table(&page.threads, self.order).write(output)?;
         for thread in &page.damaged {
             output.sentence(format_args!("damaged: {}", line(thread.as_str())))?;
         }
@@ -93,10 +123,12 @@ impl Threads {
     }
 }
 
-fn table(threads: &[ThreadSummary]) -> Table {
+fn table(threads: &[ThreadSummary], order: Order) -> Table {
+    let order = ThreadOrder::from(order);
+    let time_column = if order.is_default() { "ACTIVE (UTC)" } else { "CREATED (UTC)" };
     let mut table = Table::new(&[
         Column::Left("THREAD"),
-        Column::Left("ACTIVE (UTC)"),
+        Column::Left(time_column),
         Column::Right("MESSAGES"),
         Column::Right("SIZE"),
         Column::Left("TITLE"),
@@ -106,7 +138,7 @@ fn table(threads: &[ThreadSummary]) -> Table {
         let title = if thread.title.is_untitled() { preview() } else { line(thread.title.as_str()) };
         table.row(vec![
             line(thread.thread.as_str()),
-            time(thread.active_at),
+            time(order.time_of(thread)),
             thread.messages.to_string(),
             bytes(thread.bytes),
             if thread.archived { format!("[archived] {title}") } else { title },
@@ -130,11 +162,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 fn cursor(text: &str) -> Result<ThreadCursor, String> {
-    let parsed = text.split_once(':').and_then(|(time, thread)| {
-        let active_at = throughline::Timestamp::from_micros(time.parse().ok()?);
-        Some(ThreadCursor { active_at, thread: thread.parse().ok()? })
-    });
-    parsed.ok_or_else(|| "it is no cursor of `threads`".to_owned())
+    text.parse().map_err(|_| "it is no cursor of `threads`".to_owned())
 }
 
 /// The sentence about a thread: its messages and its size.
@@ -155,7 +183,9 @@ mod tests {
     #[test]
     fn a_cursor_has_a_time_and_a_thread_with_colons() {
         let read = cursor("-17:telegram:42").unwrap();
-        assert_eq!((read.active_at.as_micros(), read.thread.as_str()), (-17, "telegram:42"));
+        assert_eq!((read.at.as_micros(), read.thread.as_str()), (-17, "telegram:42"));
+        let read = cursor("oldestCreated:-17:telegram:42").unwrap();
+        assert_eq!((read.order, read.at.as_micros()), (ThreadOrder::OldestCreated, -17));
         assert!(cursor("telegram:42").is_err());
         assert!(cursor("17").is_err());
     }

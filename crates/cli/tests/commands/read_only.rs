@@ -13,6 +13,7 @@ use crate::{
 const READING: &[(&[&str], i32)] = &[
     (&["threads"], 0),
     (&["threads", "--json", "--archived", "--limit", "1"], 0),
+    (&["threads", "--order", "newest", "--unlisted"], 0),
     (&["show", "trip"], 0),
     (&["show", "trip", "--format", "markdown", "--last", "1"], 0),
     (&["search", "lisbon"], 0),

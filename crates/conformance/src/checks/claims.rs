@@ -5,7 +5,10 @@ use throughline_core::{
     Position, ReadArgs, Role,
     audit::{AuditFrom, ReadAudit},
     changes::{ChangeScope, GetCursor, ListQuarantined, MoveCursor, ReadChanges},
-    messages::{Add, Batch, Delete, Import, ImportRow, ReadPage, Reserve, Update, UpdateContent, UpdateMode},
+    messages::{
+        Add, Batch, Delete, FindMessages, Import, ImportRow, ReadPage, Reserve, Update, UpdateContent,
+        UpdateMode,
+    },
     operations::Addressed as _,
     pipeline::Clock as _,
     replication::{EndCapture, GetReplicationStatus},
@@ -39,6 +42,7 @@ checks! {
     Core "capabilities.session_operations_match_their_claim" [] "the store performs session operations and their reads if it claims them, and refuses both otherwise" => session;
     Core "capabilities.replication_matches_its_claim" [] "the store performs replication operations and their reads if it claims them, and refuses both otherwise" => replica;
     Core "capabilities.search_matches_its_claim" [] "the store finds terms if it claims search, and refuses searches otherwise" => search;
+    Core "capabilities.indexed_metadata_matches_its_claim" [] "the store finds messages by the metadata fields that it claims, and refuses finds by others" => indexed_metadata;
     Core "capabilities.audit_matches_its_claim" [] "the store keeps an audit log if it claims one, and refuses its reads otherwise" => audit;
     Core "capabilities.read_matches_its_claim" [] "the store performs `read` if it claims it, and refuses it otherwise" => read;
     Core "capabilities.idempotency_keys_match_their_claim" [] "the store honors idempotency keys if it claims them, and refuses them without effect otherwise" => keys;
@@ -172,6 +176,15 @@ async fn session(rig: Rig) {
 async fn search(rig: Rig) {
     let due = rig.capabilities.supports(OpKind::Read) && rig.capabilities.search;
     done_or_refused(&rig.db().await, SearchMessages::new("word", 1).into(), due).await;
+}
+
+async fn indexed_metadata(rig: Rig) {
+    let db = rig.db().await;
+    let claimed = &rig.capabilities.indexed_metadata;
+    for name in claimed.iter().chain(["a-field-that-no-store-claims"]) {
+        let due = rig.capabilities.supports(OpKind::Read) && claimed.contains(name);
+        done_or_refused(&db, FindMessages::new(name, "tool", 1).into(), due).await;
+    }
 }
 
 async fn audit(rig: Rig) {

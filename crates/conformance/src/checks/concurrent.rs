@@ -1,14 +1,14 @@
 //! Many callers at once.
 
 use throughline_core::{
-    Content, ErrorKind, MessageState, NewMessage, NewReservation, Revision, Role,
+    Content, ErrorKind, MessageState, Metadata, NewMessage, NewReservation, Revision, Role,
     messages::{Reserve, UpdateContent, UpdateMode},
 };
 
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{append, everything, id, said, the},
+    shorthand::{append, everything, facts, id, said, the},
 };
 
 checks! {
@@ -17,6 +17,7 @@ checks! {
     Core "concurrency.appends_are_whole_and_applied_once" [Reserve UpdateContent Read; threads] "concurrent appends to one message are each applied once and never mixed" => appends;
     Core "concurrency.adds_get_unique_ordered_seqs" [Add Read; threads] "concurrently added messages get unique sequence numbers and positions, in the same order" => seqs;
     Core "concurrency.one_finish_wins" [Reserve UpdateContent Read; threads] "when many callers settle one message, one succeeds and the message is settled once" => settle;
+    Core "concurrency.one_writer_sets_an_absent_name" [Add Update Read; threads] "when many callers set a metadata name where it is absent, one sets it and the others get its value" => absent;
     Extended "concurrency.one_call_per_key_is_applied" [Add Read; keys threads] "when many callers use the same key, the store applies one call and answers all alike" => same_key;
 }
 
@@ -78,6 +79,27 @@ async fn revision(rig: Rig) {
         let won = only_one(at_once(update).await, ErrorKind::Stale);
         assert_eq!(won.revision, Revision::new(2));
         assert_eq!(the(&db.thread(name), "m").await.revision, Revision::new(2));
+    }
+}
+
+async fn absent(rig: Rig) {
+    let db = rig.db().await;
+    for round in 0..8 {
+        let thread = db.thread(format!("{round}"));
+        thread.add(said("m", "x")).await.unwrap();
+        let claim = |number: usize| {
+            let values = facts(&format!(r#"{{"claimed-by":{number},"own-{number}":true}}"#));
+            thread.set_absent(id("m"), values).into_future()
+        };
+        let answers: Vec<_> =
+            at_once(claim).await.into_iter().map(|answer| answer.expect("an update")).collect();
+        let won: Vec<usize> = (0..CALLERS).filter(|number| answers[*number].kept.is_empty()).collect();
+        assert_eq!(won.len(), 1, "callers that set the name: {won:?}");
+        let first = |metadata: &Metadata| metadata.get_as::<usize>("claimed-by");
+        assert!(answers.iter().all(|updated| first(&updated.metadata) == Some(won[0])), "{answers:?}");
+        // Each name is decided by itself: the others set the names that are their own.
+        let stored = the(&thread, "m").await.metadata;
+        assert_eq!((first(&stored), stored.len()), (Some(won[0]), 1 + CALLERS));
     }
 }
 

@@ -8,8 +8,8 @@ use throughline_core::{
         Change, ChangeKind, ChangedMessage, Changes, ConsumerCursor, QuarantinedChange, QuarantinedChanges,
     },
     messages::{
-        Alias, AliasCursor, Aliases, ContentCursor, ContentTail, DamagedMessage, OpenCursor,
-        OpenReservations, Origin, Page,
+        Alias, AliasCursor, Aliases, ContentCursor, ContentTail, DamagedMessage, FindCursor, FoundMessages,
+        OpenCursor, OpenReservations, Origin, Page,
     },
     replication::{Image, ImagePart, Images, ReplicationState, ReplicationStatus},
     search::{SearchHit, SearchHits},
@@ -18,8 +18,7 @@ use throughline_core::{
         SessionRevision,
     },
     threads::{
-        ForkPoint, Generation, ListThreads, PrunePlan, PurgeableThreads, Tenants, ThreadCursor, ThreadList,
-        ThreadSummary,
+        ForkPoint, Generation, PrunePlan, PurgeableThreads, Tenants, ThreadCursor, ThreadList, ThreadSummary,
     },
 };
 
@@ -42,6 +41,7 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
         ReadArgs::Content(read) => ReadResult::Content(Some(ContentTail {
             thread: thread(),
             id: read.id.clone(),
+            seq: Seq::new(4),
             state: MessageState::Streaming,
             revision: Revision::new(number),
             replaced: true,
@@ -64,10 +64,10 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
             next: Some(OpenCursor { thread: thread(), seq: Seq::new(7) }),
         }),
         ReadArgs::Thread(_) => ReadResult::Thread(Some(entry(tenant, thread(), text, number))),
-        ReadArgs::Threads(ListThreads { .. }) => ReadResult::Threads(ThreadList {
+        ReadArgs::Threads(list) => ReadResult::Threads(ThreadList {
             threads: vec![entry(tenant, thread(), text, number)],
             damaged: vec![id("a-damaged-thread")],
-            next: Some(ThreadCursor { active_at: at(8), thread: thread() }),
+            next: Some(ThreadCursor { order: list.order, at: at(8), thread: thread() }),
             position,
         }),
         ReadArgs::PlanPrune(_) => ReadResult::PlanPrune(PrunePlan {
@@ -116,6 +116,11 @@ pub(super) fn answer(asked: &ReadArgs, tenant: &TenantId, text: &str, number: u6
             damaged: vec![thread()],
             indexed: position,
             terminated_early: true,
+        }),
+        ReadArgs::Find(_) => ReadResult::Find(FoundMessages {
+            messages: vec![shown("m")],
+            damaged: damaged(),
+            next: Some(FindCursor { created_at: at(7), thread: thread(), seq: Seq::new(7) }),
         }),
         ReadArgs::Cursor(asked) => ReadResult::Cursor(ConsumerCursor {
             consumer: asked.consumer.clone(),
@@ -190,6 +195,7 @@ fn entry(tenant: &TenantId, thread: ThreadId, text: &str, number: u64) -> Thread
         metadata: metadata(text),
         archived: true,
         listed: true,
+        reuses_ids: true,
         generation: Generation::new(3),
         last_seq: Seq::new(9),
         forked_from: Some(Box::new(ForkPoint { thread: id("t"), message: id("r") })),

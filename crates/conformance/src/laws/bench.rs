@@ -105,12 +105,16 @@ impl Bench {
         (answer, passed)
     }
 
-    /// Whether the layer has refused a call and may: its profile declares refusals, or the call changes an exact copy of a store.
+    /// Whether the layer has refused a call and may: its profile declares refusals, or the call changes an exact copy of a
+    /// store, or finds by an exact value.
     pub(crate) fn refuses_itself(&self, args: &PersistArgs, error: &PersistError, passed: &[Visit]) -> bool {
-        let is_of_copies = matches!(args, PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_)));
+        // A value that is stored differently each time cannot be found by.
+        let is_exact = matches!(
+            args,
+            PersistArgs::Replica(_) | PersistArgs::Read(ReadArgs::Images(_) | ReadArgs::Find(_))
+        );
         let profile = &self.profile;
-        let may =
-            profile.redirects || !profile.refuses.is_empty() || (is_of_copies && !profile.hides.is_empty());
+        let may = profile.redirects || !profile.refuses.is_empty() || (is_exact && !profile.hides.is_empty());
         let is_own = error.site().is_some_and(|site| profile.sites.iter().any(|name| name == site.name()));
         may && is_own && passed.is_empty() && error.effect() == Effect::NotApplied
     }

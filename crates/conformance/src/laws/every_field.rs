@@ -13,9 +13,9 @@ use throughline_core::{
         ResetCursor,
     },
     messages::{
-        Add, AliasCursor, Batch, ContentChange, Delete, GetMessage, Import, ImportRow, ListAliases, ListOpen,
-        OpenCursor, Origin, PageFrom, ReadContent, ReadPage, Reserve, ResolveId, TakeLastMessage, Update,
-        UpdateContent, UpdateMode, Visibility,
+        Add, AliasCursor, Batch, ContentChange, Delete, FindCursor, FindMessages, FindOrder, GetMessage,
+        Import, ImportRow, ListAliases, ListOpen, OpenCursor, Origin, PageFrom, ReadContent, ReadPage,
+        Reserve, ResolveId, TakeLastMessage, Update, UpdateContent, UpdateMode, Visibility,
     },
     replication::{
         ApplyImages, BeginCapture, CaptureId, EndCapture, Epoch, GetReplicationStatus, Image, ImageCursor,
@@ -31,7 +31,7 @@ use throughline_core::{
     threads::{
         ArchiveThread, ClearThread, CreateThread, DeleteThread, ForkPoint, Generation, GetThread, Keep,
         LabelPatch, LabelThread, ListPurgeable, ListTenants, ListThreads, PlanPrune, PruneThread,
-        PublishThread, PurgeThread, RebuildThread, RenameThread, ThreadCursor,
+        PublishThread, PurgeThread, RebuildThread, RenameThread, ThreadCursor, ThreadOrder,
     },
 };
 
@@ -136,6 +136,12 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let reservation =
         reservation.with_attachments(keys()).with_lease(Duration::from_secs(90)).created_at(at(7));
     let patch = || MetadataPatch::new().set("patched", text).expect("a string").clear("cleared");
+    let absent = || {
+        let mut absent = Metadata::new();
+        absent.set("claimed", text).expect("a string");
+        absent.set("first", &[text]).expect("a list");
+        absent
+    };
     let change = |change, mode| {
         UpdateContent::new(t(), id("r"), change, mode).expecting(Revision::new(4)).within(1 << 20)
     };
@@ -154,12 +160,19 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let abandon = |reason| UpdateMode::Abandon { reason };
     let add = |name: &str, text: &str| Add::new(far(), NewMessage::user(text).with_id(id(name)));
     vec![
-        ("a full add", Add::new(far(), new("a").after(Seq::new(8)).in_generation(Generation::new(3))).into()),
+        (
+            "a full add",
+            Add::new(far(), new("a").after(Seq::new(8)).in_generation(Generation::new(3)))
+                .expecting(Revision::new(5))
+                .into(),
+        ),
         ("an add of 5 KiB", add("five", &large(5 << 10)).into()),
         ("an add of 65 KiB", add("large", &large(LARGE)).into()),
         (
             "a full reserve",
-            Reserve::new(far(), reservation.after(Seq::new(8)).in_generation(Generation::new(3))).into(),
+            Reserve::new(far(), reservation.after(Seq::new(8)).in_generation(Generation::new(3)))
+                .expecting(Revision::new(5))
+                .into(),
         ),
         ("a full append", change(append(text), UpdateMode::Partial).into()),
         ("an append of blocks", change(blocks(), UpdateMode::Partial).into()),
@@ -173,8 +186,13 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
         ("a full abandonment", change(append(text), abandon(Some(text.to_owned()))).only_if_expired().into()),
         (
             "a full update",
-            Update::new(t(), id("r"), patch()).with_attachments(keys()).expecting(Revision::new(4)).into(),
+            Update::new(t(), id("r"), patch())
+                .with_absent(absent())
+                .with_attachments(keys())
+                .expecting(Revision::new(4))
+                .into(),
         ),
+        ("an update where absent", Update::setting_absent(far(), id("r"), absent()).into()),
         ("an update without attachments", Update::new(far(), id("r"), patch()).with_attachments([]).into()),
         ("a full delete", Delete::new(far(), id("d")).expecting(Revision::new(4)).after(Seq::new(8)).into()),
         ("a delete of what is damaged", Delete::damaged(far(), id("d")).into()),
@@ -194,7 +212,7 @@ fn messages(text: &str) -> Vec<(&'static str, PersistArgs)> {
                 })
                 .into(),
         ),
-        ("a full import", Import::new(far(), rows()).into()),
+        ("a full import", Import::new(far(), rows()).expecting([1, 5, 7].map(Revision::new).to_vec()).into()),
         ("a full restoration", Import::restoring(far(), rows()).into()),
     ]
 }
@@ -204,7 +222,7 @@ fn threads(text: &str) -> Vec<(&'static str, PersistArgs)> {
     let labels = Labels::new().with("project", "one").expect("a label").with("kind", "two").expect("a label");
     let created = NewThread::new().with_id(far()).with_title(title(text)).with_owner(id("owner"));
     let created = created.with_labels(labels).with_metadata(metadata(text)).created_at(at(7)).hidden();
-    let created = created.forked_from(ForkPoint { thread: t(), message: id("r") });
+    let created = created.forked_from(ForkPoint { thread: t(), message: id("r") }).reusing_ids();
     let label = LabelPatch::new().set("project", "two").expect("a label").clear("kind").expect("a label");
     let annotated = MetadataPatch::new().set("annotated", text).expect("a string").clear("cleared");
     let origin = Origin::new().in_turn(id("turn")).item(id("item")).event(id("event"));
@@ -358,7 +376,10 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     let page = |from, shown| ReadPage::new(far(), from, 7).with_max_bytes(1 << 16).showing(shown);
     let threads = ListThreads::new(7).of_owner(id("owner")).with_max_bytes(1 << 16).archived();
     let labels = Labels::new().with("project", "one").expect("a label");
-    let threads = threads.with_labels(labels).after(ThreadCursor { active_at: at(7), thread: t() });
+    let threads = threads.with_labels(labels).unlisted_too().ordered_by(ThreadOrder::NewestCreated);
+    let threads = threads.after(ThreadCursor { order: ThreadOrder::NewestCreated, at: at(7), thread: t() });
+    let active = ListThreads::new(7).archived_too();
+    let active = active.after(ThreadCursor { order: ThreadOrder::LatestActivity, at: at(7), thread: t() });
     let mut open = ListOpen::new(7).in_thread(far()).expired_only().with_max_bytes(1 << 16);
     open.after = Some(OpenCursor { thread: far(), seq: Seq::new(2) });
     let mut aliases = ListAliases::new(far(), 7).of_message(id("m"));
@@ -368,6 +389,12 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
     quarantined.after = Position::new(3);
     let mut attempts = ListAttempts::new(id("g"), far(), 7).with_max_bytes(1 << 16);
     attempts.before = Some(9);
+    let find = FindMessages::new("memo", "early", 7)
+        .in_thread(far())
+        .ordered(FindOrder::OldestFirst)
+        .showing(Visibility::All)
+        .after(FindCursor { created_at: at(6), thread: far(), seq: Seq::new(2) })
+        .with_max_bytes(1 << 16);
     vec![
         ("a get", GetMessage { thread: far(), id: id("m") }.into()),
         (
@@ -380,7 +407,8 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
         ("a page backwards", page(PageFrom::Before(Seq::new(9)), Visibility::Final).into()),
         ("open reservations", open.into()),
         ("a thread", GetThread { thread: far() }.into()),
-        ("threads", threads.into()),
+        ("threads by creation", threads.into()),
+        ("threads by activity", active.into()),
         (
             "a plan of a prune",
             PlanPrune { thread: far(), keep: Keep::everything().messages(3).bytes(9).since(at(7)) }.into(),
@@ -392,6 +420,7 @@ pub(super) fn reads() -> Vec<(&'static str, PersistArgs)> {
         ("audit entries", audit.with_max_bytes(1 << 16).into()),
         ("a search of a thread", SearchMessages::new("early lat*", 7).in_thread(far()).into()),
         ("a search", SearchMessages::new("early lat*", 7).into()),
+        ("a find", find.into()),
         ("a cursor", GetCursor { consumer: id("mailer") }.into()),
         ("quarantined changes", quarantined.into()),
         ("aliases", aliases.into()),

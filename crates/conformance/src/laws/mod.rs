@@ -28,6 +28,8 @@
 //!
 //! The layer runs between two probes: the laws check the calls and answers that pass between them.
 
+#[cfg(test)]
+mod absent;
 mod answers;
 mod bench;
 mod difference;

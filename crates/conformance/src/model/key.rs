@@ -8,6 +8,7 @@ use throughline_core::{
 
 use super::{
     expect::Expected,
+    row::Row,
     step::{Action, IDS, Op, WriteCall},
     thread::answered,
     write::{Rows, updated},
@@ -67,11 +68,14 @@ fn repeated(
             deleted.into()
         }
         // Only the replay of a patch answers the current row.
-        (PersistResult::Update(_), [op]) => {
+        (PersistResult::Update(first), [op]) => {
             let Action::Update { id, .. } = op.action else { unreachable!("a patch answers a patch") };
-            let row = rows.find(tenant, op.thread, IDS[id]).filter(|row| !row.dead).ok_or(ErrorKind::Gone)?;
+            let is_same = |row: &&Row| !row.dead && row.seq == first.seq.get();
+            let row = rows.find(tenant, op.thread, IDS[id]).filter(is_same).ok_or(ErrorKind::Gone)?;
             let mut updated = updated(row, op);
             updated.deduplicated = true;
+            // The names that were kept are part of the first answer.
+            updated.kept = first.kept;
             updated.into()
         }
         (PersistResult::Thread(ThreadResult::Prune(mut pruned)), _) => {

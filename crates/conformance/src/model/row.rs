@@ -15,6 +15,8 @@ pub(super) struct Row {
     pub(super) id: MessageId,
     /// Deleted: only the id is left.
     pub(super) dead: bool,
+    /// Deleted by a clear of the thread: its attachments stay until a purge.
+    pub(super) cleared: bool,
     pub(super) seq: u64,
     pub(super) role: Role,
     pub(super) state: MessageState,

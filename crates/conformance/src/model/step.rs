@@ -79,6 +79,7 @@ pub(super) enum Action {
     Update {
         id: usize,
         patch: usize,
+        absent: usize,
         attachments: Option<usize>,
         expected: Option<u64>,
     },
@@ -93,7 +94,7 @@ pub(super) enum Action {
 /// An operation on a whole thread.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ThreadOp {
-    Create { title: usize, hidden: bool },
+    Create { title: usize, hidden: bool, reuses_ids: bool },
     Rename { title: usize, expected: Option<usize> },
     Archive(bool),
     Publish,
@@ -122,6 +123,10 @@ pub(super) struct Look {
 pub(super) const METADATA: [&str; 3] = [r"{}", r#"{"a":1.10,"b":null}"#, r#"{"b":"x","c":{"d":1}}"#];
 pub(super) const PATCHES: [&str; 4] =
     [r"{}", r#"{"a":null}"#, r#"{"a":2,"d":18446744073709551615}"#, r#"{"b":null,"c":1}"#];
+/// Values that are set where they are absent.
+pub(super) const ABSENT: [&str; 3] = [r"{}", r#"{"b":7,"c":true}"#, r#"{"a":"first","e":[null]}"#];
+/// The patches, each with values of other names.
+const UPDATES: [(usize, usize); 9] = [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (0, 2), (1, 1), (2, 1), (3, 2)];
 pub(super) const ATTACHMENTS: [&[&str]; 3] = [&[], &["y", "x"], &["z"]];
 pub(super) const REASON: &str = "lost \u{0} interest";
 /// When imported messages are from.
@@ -176,9 +181,10 @@ impl Op {
                 update.only_if_expired = *only_if_expired;
                 update.into()
             }
-            Action::Update { id: name, patch, attachments, expected } => {
+            Action::Update { id: name, patch, absent, attachments, expected } => {
                 let patch: MetadataPatch = serde_json::from_str(PATCHES[*patch]).expect("a patch");
-                let mut update = Update::new(thread, id(*name), patch);
+                let absent = serde_json::from_str(ABSENT[*absent]).expect("metadata");
+                let mut update = Update::new(thread, id(*name), patch).with_absent(absent);
                 update.attachments = attachments.map(|number| keys(number).collect());
                 update.expected = expected.map(Revision::new);
                 update.into()
@@ -198,8 +204,9 @@ impl ThreadOp {
     fn args(self, thread: ThreadId) -> ThreadArgs {
         let title = |number: usize| TITLES[number].parse::<Title>().expect("a title");
         match self {
-            Self::Create { title: number, hidden } => {
+            Self::Create { title: number, hidden, reuses_ids } => {
                 let new = NewThread::new().with_id(thread).with_title(title(number));
+                let new = if reuses_ids { new.reusing_ids() } else { new };
                 CreateThread::new(if hidden { new.hidden() } else { new }).into()
             }
             Self::Rename { title: number, expected } => {
@@ -246,7 +253,8 @@ fn thread_op(batched: bool) -> impl Strategy<Value = ThreadOp> {
     let single = u32::from(!batched);
     let generation = || option::of(1..3_u64);
     prop_oneof![
-        4 => (0..TITLES.len(), prop::bool::weighted(0.3)).prop_map(|(title, hidden)| ThreadOp::Create { title, hidden }),
+        4 => (0..TITLES.len(), prop::bool::weighted(0.3), any::<bool>())
+            .prop_map(|(title, hidden, reuses_ids)| ThreadOp::Create { title, hidden, reuses_ids }),
         4 => (0..TITLES.len(), option::of(0..TITLES.len()))
             .prop_map(|(title, expected)| ThreadOp::Rename { title, expected }),
         2 => any::<bool>().prop_map(ThreadOp::Archive),
@@ -274,7 +282,9 @@ fn op(threads: bool, batched: bool) -> impl Strategy<Value = Op> {
     let add = (minted.clone(), 0..content::WHOLES, 0..METADATA.len(), prop::bool::weighted(0.2), generation);
     let reserve = (minted, prop::sample::select(vec![1_000_000_i64, 10_000_000]), 0..METADATA.len());
     let content = (ids(), change, 0..5_usize, expected(), prop::bool::weighted(0.2));
-    let update = (ids(), 0..PATCHES.len(), option::of(0..ATTACHMENTS.len()), expected());
+    let patch = prop::sample::select(UPDATES.to_vec());
+    let update =
+        (ids(), patch, prop_oneof![2 => Just(None), 1 => (0..ATTACHMENTS.len()).prop_map(Some)], expected());
     let action = prop_oneof![
         6 => add.prop_map(|(id, content, metadata, imported, generation)| {
             Action::Add { id, content, metadata, imported, generation }
@@ -283,7 +293,9 @@ fn op(threads: bool, batched: bool) -> impl Strategy<Value = Op> {
         16 => content.prop_map(|(id, change, mode, expected, only_if_expired)| {
             Action::Content { id, change, mode, expected, only_if_expired }
         }),
-        6 => update.prop_map(|(id, patch, attachments, expected)| Action::Update { id, patch, attachments, expected }),
+        6 => update.prop_map(|(id, (patch, absent), attachments, expected)| {
+            Action::Update { id, patch, absent, attachments, expected }
+        }),
         3 => (ids(), expected(), expected())
             .prop_map(|(id, expected, after)| Action::Delete { id, expected, after }),
         7 * u32::from(threads) => thread_op(batched).prop_map(Action::Thread),
@@ -319,5 +331,15 @@ pub(super) fn sequences(scope: Scope) -> impl Strategy<Value = Vec<Step>> {
         3 => prop::sample::select(vec![1_i64, 999_999, 1_000_000, 11_000_000, -3_600_000_000]).prop_map(Step::Clock),
         u32::from(reopens) => Just(Step::Reopen),
     ];
-    vec(step, 1..60)
+    // Half of the sequences begin with threads that reuse ids: a thread cannot do so later.
+    (vec(step, 1..60), prop::bool::weighted(if threads { 0.5 } else { 0.0 })).prop_map(
+        |(steps, reuses_ids)| {
+            let create = |(tenant, thread)| {
+                let action = Action::Thread(ThreadOp::Create { title: 0, hidden: false, reuses_ids: true });
+                Step::Write { tenant, call: WriteCall::Single(Op { thread, action }), key: None }
+            };
+            let first = [(0, 0), (0, 1), (1, 0)].into_iter().filter(|_| reuses_ids).map(create);
+            first.chain(steps).collect()
+        },
+    )
 }

@@ -22,6 +22,7 @@ pub(super) struct Thread {
     title: usize,
     archived: bool,
     hidden: bool,
+    reuses_ids: bool,
     /// Has or had a settled message.
     begun: bool,
     deleted: bool,
@@ -41,6 +42,7 @@ impl Thread {
             title: 0,
             archived: false,
             hidden: false,
+            reuses_ids: false,
             begun: false,
             deleted: false,
             generation: 1,
@@ -92,6 +94,11 @@ impl Rows {
     ) -> Result<(), Refusal> {
         let generation = self.known(tenant, thread).map_or(1, |known| known.generation);
         if expected.is_none_or(|expected| expected == generation) { Ok(()) } else { Err(ErrorKind::Stale) }
+    }
+
+    /// Whether the ids of deleted messages can be used again.
+    pub(super) fn reuses_ids(&self, tenant: usize, thread: usize) -> bool {
+        self.known(tenant, thread).is_some_and(|known| known.reuses_ids)
     }
 
     /// A thread exists from its first row.
@@ -157,6 +164,7 @@ impl Rows {
             metadata: Metadata::new(),
             archived: known.archived,
             listed: known.begun && !known.hidden,
+            reuses_ids: known.reuses_ids,
             generation: Generation::new(known.generation),
             last_seq: Seq::new(self.last_seq(tenant, thread)),
             forked_from: None,
@@ -180,12 +188,17 @@ impl Rows {
         let (tenant, thread) = (at.tenant, op.thread);
         let emitted = match thread_op {
             ThreadOp::Delete => return self.delete_thread(at, op),
-            ThreadOp::Create { title, hidden } => {
+            ThreadOp::Create { title, hidden, reuses_ids } => {
                 self.alive(tenant, thread)?;
                 if self.known(tenant, thread).is_some() {
                     return Err(ErrorKind::AlreadyExists);
                 }
-                self.threads.push(Thread { title, hidden, ..Thread::new(tenant, thread, at.now) });
+                self.threads.push(Thread {
+                    title,
+                    hidden,
+                    reuses_ids,
+                    ..Thread::new(tenant, thread, at.now)
+                });
                 Some(ChangeKind::ThreadCreated)
             }
             thread_op => {
@@ -215,7 +228,7 @@ impl Rows {
                         }
                         known.generation += 1;
                         let generation = Generation::new(known.generation);
-                        self.rows_of(tenant, thread).for_each(|row| row.dead = true);
+                        self.rows_of(tenant, thread).for_each(|row| (row.dead, row.cleared) = (true, true));
                         Some(ChangeKind::ThreadCleared { generation, through: Seq::ZERO })
                     }
                     ThreadOp::Prune { through, generation, limit } => {

@@ -13,7 +13,7 @@ use throughline_core::{
 use super::{
     content::Blocks,
     row::Row,
-    step::{ATTACHMENTS, Action, IDS, IMPORTED, METADATA, Op, PATCHES, REASON, mode},
+    step::{ABSENT, ATTACHMENTS, Action, IDS, IMPORTED, METADATA, Op, PATCHES, REASON, mode},
     thread::Thread,
 };
 
@@ -48,7 +48,9 @@ fn parse(json: &str) -> BTreeMap<String, String> {
 
 impl Rows {
     pub(super) fn find(&self, tenant: usize, thread: usize, id: &str) -> Option<&Row> {
-        self.messages.iter().find(|row| (row.tenant, row.thread, row.id.as_str()) == (tenant, thread, id))
+        // The last one: an id can be used again.
+        let mut rows = self.messages.iter().rev();
+        rows.find(|row| (row.tenant, row.thread, row.id.as_str()) == (tenant, thread, id))
     }
 
     fn living(&mut self, at: &At<'_>, op: &Op, id: usize) -> Result<&mut Row, Refusal> {
@@ -96,7 +98,7 @@ impl Rows {
                 Ok(Reserved { message, deduplicated: false }.into())
             }
             (Action::Content { id, .. }, _) => self.content(at, op, *id),
-            (Action::Update { id, patch, attachments, expected }, _) => {
+            (Action::Update { id, patch, absent, attachments, expected }, _) => {
                 let now = at.now;
                 let row = self.living(at, op, *id)?;
                 expect(row, *expected)?;
@@ -107,6 +109,16 @@ impl Rows {
                         row.metadata.insert(key, value)
                     };
                 }
+                let absent = parse(ABSENT[*absent]);
+                let kept: Vec<String> =
+                    absent.keys().filter(|key| row.metadata.contains_key(*key)).cloned().collect();
+                let sets_nothing = !absent.is_empty() && kept.len() == absent.len();
+                if sets_nothing && parse(PATCHES[*patch]).is_empty() && attachments.is_none() {
+                    return Ok(Updated { kept, ..updated(row, op) }.into());
+                }
+                for (key, value) in absent {
+                    row.metadata.entry(key).or_insert(value);
+                }
                 if let Some(number) = attachments {
                     row.attachments = ATTACHMENTS[*number].to_vec();
                 }
@@ -116,7 +128,7 @@ impl Rows {
                     self.active(&row);
                 }
                 self.emit(&row, ChangeKind::Patched);
-                Ok(updated(&row, op).into())
+                Ok(Updated { kept, ..updated(&row, op) }.into())
             }
             (Action::Delete { id, expected, after }, _) => {
                 let last = self.last_seq(at.tenant, op.thread);
@@ -137,7 +149,15 @@ impl Rows {
 
     fn insert(&mut self, at: &mut At<'_>, mut row: Row) -> Result<&Row, Refusal> {
         if let Some(other) = self.find(row.tenant, row.thread, row.id.as_str()) {
-            return Err(if other.dead { ErrorKind::Gone } else { ErrorKind::AlreadyExists });
+            if !other.dead {
+                return Err(ErrorKind::AlreadyExists);
+            }
+            let is_left = other.cleared && !other.attachments.is_empty();
+            if is_left || !self.reuses_ids(row.tenant, row.thread) {
+                return Err(ErrorKind::Gone);
+            }
+            // One number is left out.
+            row.revision = other.revision + 2;
         }
         let before =
             self.messages.iter().filter(|other| (other.tenant, other.thread) == (row.tenant, row.thread));
@@ -215,6 +235,7 @@ fn blank(at: &At<'_>, op: &Op, id: &MessageId, role: Role, metadata: usize, made
         thread: op.thread,
         id: id.clone(),
         dead: false,
+        cleared: false,
         seq: 0,
         role,
         state: MessageState::Reserved,
@@ -252,7 +273,9 @@ pub(super) fn updated(row: &Row, op: &Op) -> Updated {
     Updated {
         thread: op.thread(),
         id: row.id.clone(),
+        seq: Seq::new(row.seq),
         metadata: row.facts(),
+        kept: Vec::new(),
         attachments: row.attachments.iter().map(|name| name.parse().expect("a valid key")).collect(),
         revision: Revision::new(row.revision),
         deduplicated: false,

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::search::Tokenizer;
+use super::{IndexedMetadata, search::Tokenizer};
 use crate::OpKind;
 
 /// The failures that an acknowledged write survives.
@@ -53,6 +53,8 @@ pub struct Capabilities {
     pub search: bool,
     /// Whether a search finds Chinese, Japanese and Korean words inside of a run of characters.
     pub cjk_search: bool,
+    /// The metadata fields by which the store finds messages, for [`FindMessages`](crate::operation::FindMessages).
+    pub indexed_metadata: IndexedMetadata,
     /// Whether several processes can open the same store at the same time.
     pub multi_process: bool,
     /// The longest content of one message, in bytes of JSON; `None` for no limit.
@@ -71,6 +73,7 @@ impl Capabilities {
             audit: false,
             search: false,
             cjk_search: false,
+            indexed_metadata: IndexedMetadata::none(),
             multi_process: false,
             max_content_bytes: None,
             operations: 0,
@@ -123,6 +126,13 @@ impl Capabilities {
         self
     }
 
+    /// Sets the metadata fields by which the store finds messages.
+    #[must_use]
+    pub fn with_indexed_metadata(mut self, indexed: IndexedMetadata) -> Self {
+        self.indexed_metadata = indexed;
+        self
+    }
+
     /// Adds that several processes can open the same store at the same time.
     #[must_use]
     pub const fn with_multi_process(mut self) -> Self {
@@ -166,6 +176,9 @@ impl fmt::Display for Capabilities {
         }
         if self.search {
             f.write_str(if self.cjk_search { ", search with CJK" } else { ", search" })?;
+        }
+        if !self.indexed_metadata.is_empty() {
+            write!(f, ", finds by {}", self.indexed_metadata)?;
         }
         if let Some(bytes) = self.max_content_bytes {
             write!(f, ", content up to {bytes} bytes")?;

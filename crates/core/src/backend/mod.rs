@@ -45,6 +45,7 @@ mod admitted;
 mod audit;
 mod capabilities;
 mod forward;
+mod indexed_metadata;
 mod length;
 pub mod names;
 mod owner_process;
@@ -61,6 +62,7 @@ pub use self::{
     admitted::Admitted,
     audit::{AuditLink, PendingAuditEntry, RejectedCallRecords},
     capabilities::{Capabilities, Durability},
+    indexed_metadata::{IndexedMetadata, InvalidIndexedMetadata, index_is_incomplete},
     length::{Length, Tail},
     owner_process::OwnerProcess,
     queue_capacity::{QueueCapacity, QueuePermit, closed, unanswered, wait_until},
@@ -169,7 +171,8 @@ pub trait Backend: Send + Sync + 'static {
     /// - An id that the thread has, in any state, is `AlreadyExists`; an id that was deleted there is `Gone`. The
     ///   same id in another thread or tenant is free.
     /// - A message without blocks is final: the content `[]` does not imply a state.
-    /// - The store keeps a `created_at` of the caller; the value does not affect any order.
+    /// - The store keeps a `created_at` of the caller; the value does not affect the order of the messages. The first message of a
+    ///   thread also sets the time of its creation.
     fn add(&self, call: Admitted<'_, Add>) -> impl Future<Output = Result<Reply<Add>>> + Send {
         unsupported(&call)
     }
@@ -221,7 +224,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Deletes a message, in any state, and leaves a tombstone.
     ///
     /// - The answer identifies the removed message and lists its attachments.
-    /// - The tombstone stays for the life of the thread: an addition or a reservation with this id is `Gone`. Any
+    /// - The tombstone stays for the life of the thread: an addition or a reservation with this id is `Gone`. In a thread
+    ///   that [reuses ids](crate::threads::CreateThread::reuses_ids) it makes a new message instead, at
+    ///   [`rules::first_revision_after`] the last revision of the deleted one. Any
     ///   other write to it, also a second deletion, is `NotFound`, and a read finds nothing.
     /// - An unknown message is `NotFound`, and the store writes no tombstone for it.
     /// - If [`after`](Delete::after) is set and differs from the last sequence number of the thread, the deletion is
@@ -251,8 +256,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Imports messages that were written elsewhere: adds the messages that the thread does not have, in one commit,
     /// in the order of the list.
     ///
-    /// - A message that the thread has stays unchanged, and a deleted message stays deleted. The answer lists both.
-    ///   See [`rules::check_import`].
+    /// - A message that the thread has stays unchanged, and a deleted message stays deleted unless the thread reuses
+    ///   ids. The answer lists both. See [`rules::check_import`].
     /// - A damaged message with one of the ids is `Corrupt`. With [`restores_damaged`](Import::restores_damaged), the
     ///   imported row overwrites it: the message keeps its sequence number and starts at the first revision.
     /// - No size limit applies to [a copy](Import::is_copy) of messages that the store already has.
@@ -289,8 +294,12 @@ pub trait Backend: Send + Sync + 'static {
     ///   reports further items. It contains at least one item. [`AnswerBytes`] counts the bytes.
     /// - A page and a thread summary contain the last sequence number that the thread has ever assigned (`last_seq`),
     ///   also if that message was deleted.
+    /// - A list of threads has the [order](crate::threads::ThreadOrder) that it names, and shows no hidden thread, also if it
+    ///   lists unlisted threads. The pipeline refuses the cursor of another order.
     /// - A search stays within the bounds of [`search`]. A search that reached a bound and may have missed messages
     ///   sets [`terminated_early`](crate::operation::SearchHits::terminated_early).
+    /// - A find compares the value itself with each message that its index leads to, examines a bounded number of them, and
+    ///   depends on no other tenant. It refuses a field that [`Capabilities::indexed_metadata`] does not name.
     /// - A page of the audit log contains the number of records that the store has
     ///   [written](crate::operation::AuditPage::written), which the store counts apart from the records.
     /// - Lists of open messages are ordered by the bytes of the thread id, then by sequence number. Lists of threads

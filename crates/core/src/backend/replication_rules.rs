@@ -106,6 +106,7 @@ pub fn expect_capture(present: Option<CaptureId>, cursor: ImageCursor) -> Result
 mod tests {
     use super::*;
     use crate::{
+        Revision,
         message::AuditNumber,
         operation::{GoneImage, Image, ImagePart},
         replica::Epoch,
@@ -147,7 +148,8 @@ mod tests {
     }
 
     fn gone() -> Image {
-        let gone = GoneImage { thread: "t".parse().unwrap(), id: "m".parse().unwrap(), left: None };
+        let (thread, id) = ("t".parse().unwrap(), "m".parse().unwrap());
+        let gone = GoneImage { thread, id, revision: Revision::FIRST, left: None };
         Image::new(crate::TenantId::default(), ImagePart::Gone(gone))
     }
 

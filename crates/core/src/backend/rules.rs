@@ -128,7 +128,32 @@ pub fn expect_revision(expected: Option<Revision>, revision: Revision) -> Result
         Some(expected) if expected != revision => Err(PersistError::new(
             ErrorKind::Stale,
             format!("the caller saw revision {expected}, and the message is at {revision}"),
-        )),
+        )
+        .with_revision(revision)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the first revision of a message whose id a deleted message had. `last` is the last revision of that message. One number
+/// between the two is left out: a writer of the deleted message that looks whether its last write made the next revision does not take
+/// the new message for it.
+#[must_use]
+pub fn first_revision_after(last: Revision) -> Revision {
+    last.next().next()
+}
+
+/// Refuses a new message that would get another first revision than the call requires.
+///
+/// # Errors
+/// `Stale`, naming both revisions.
+pub fn expect_first_revision(required: Option<Revision>, first: Revision) -> Result<()> {
+    match required {
+        Some(required) if required != first => {
+            let detail = format!(
+                "the call requires revision {required} for the new message, and it begins at {first}"
+            );
+            Err(PersistError::new(ErrorKind::Stale, detail).with_revision(first))
+        }
         _ => Ok(()),
     }
 }
@@ -234,6 +259,13 @@ pub fn check_import(import: &Import) -> Result<()> {
     let (rows, max) = (import.rows.len(), Import::MAX_ROWS);
     if !(1..=max).contains(&rows) {
         let detail = format!("an import of {rows} messages is not of 1 to {max}");
+        return Err(PersistError::new(ErrorKind::Invalid, detail));
+    }
+    let revisions = import.revisions.len();
+    if revisions != 0 && revisions != rows {
+        let detail = format!(
+            "an import of {rows} messages requires {revisions} revisions: name one for each message, or none"
+        );
         return Err(PersistError::new(ErrorKind::Invalid, detail));
     }
     let mut ids = HashSet::with_capacity(rows);

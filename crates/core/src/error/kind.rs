@@ -45,7 +45,8 @@ kinds! {
     NotFound = "not_found", passes: false, refusal: true;
     /// The thread already has a message with this id, or the thread or run already exists.
     AlreadyExists = "already_exists", passes: false, refusal: true;
-    /// The message or thread was deleted. Its id remains as a tombstone and cannot be used again.
+    /// The message or thread was deleted. Its id remains as a tombstone, and only a message of a thread that reuses ids can
+    /// use it again.
     Gone = "gone", passes: false, refusal: true;
     /// The idempotency key was used with other content, or the state of the message does not allow the change.
     Conflict = "conflict", passes: false, refusal: true;

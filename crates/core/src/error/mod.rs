@@ -21,7 +21,7 @@ pub use self::{
     site::{Site, SiteName},
 };
 use crate::{
-    CallId, IdempotencyKey, InvalidId, MessageId, OpKind, ThreadId,
+    CallId, IdempotencyKey, InvalidId, MessageId, OpKind, Revision, ThreadId,
     message::{InvalidContent, InvalidCursor, InvalidMetadata},
 };
 
@@ -68,6 +68,7 @@ struct Repr {
     batch_index: Option<usize>,
     attempts: u32,
     retry_after: Option<Duration>,
+    revision: Option<Revision>,
     detail: Cow<'static, str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -90,6 +91,7 @@ impl PersistError {
             batch_index: None,
             attempts: 1,
             retry_after: None,
+            revision: None,
             detail: detail.into(),
             source: None,
         }))
@@ -128,6 +130,13 @@ impl PersistError {
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
+        self
+    }
+
+    /// Sets the revision that the message has, or that a new message would get, where the call requires another one.
+    #[must_use]
+    pub fn with_revision(mut self, revision: Revision) -> Self {
+        self.0.revision = Some(revision);
         self
     }
 
@@ -231,6 +240,12 @@ impl PersistError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// The revision that the message has, or that a new message would get, where the call required another one.
+    #[must_use]
+    pub fn revision(&self) -> Option<Revision> {
+        self.0.revision
     }
 
     /// Whether the same call can be repeated safely and may succeed. That needs a kind that passes with time, and either no
@@ -377,6 +392,7 @@ impl fmt::Debug for PersistError {
             .field("batch_index", &repr.batch_index)
             .field("attempts", &repr.attempts)
             .field("retry_after", &repr.retry_after)
+            .field("revision", &repr.revision)
             .field("source", &repr.source)
             .finish()
     }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, error::Error as StdError, fmt, iter, sync::Arc, time::Dur
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Effect, ErrorKind, PersistError, Repr, Site};
-use crate::{IdempotencyKey, MessageId, OpKind, ThreadId};
+use crate::{IdempotencyKey, MessageId, OpKind, Revision, ThreadId};
 
 /// The fields of a serialized error. A field without a value is absent.
 #[derive(Serialize, Deserialize)]
@@ -29,6 +29,8 @@ struct Wire<'a> {
     /// Rounded up, so that a caller does not repeat the call too early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<Revision>,
     detail: Cow<'a, str>,
     /// The texts of the errors that caused this one, the nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -51,6 +53,7 @@ impl Serialize for PersistError {
             batch_index: repr.batch_index,
             attempts: repr.attempts,
             retry_after_ms: repr.retry_after.map(|after| u64::try_from(whole_ms(after)).unwrap_or(u64::MAX)),
+            revision: repr.revision,
             detail: Cow::Borrowed(&repr.detail),
             causes: causes.map(ToString::to_string).collect(),
         }
@@ -78,6 +81,7 @@ impl<'de> Deserialize<'de> for PersistError {
             batch_index: wire.batch_index,
             attempts: wire.attempts,
             retry_after: wire.retry_after_ms.map(Duration::from_millis),
+            revision: wire.revision,
             detail: Cow::Owned(wire.detail.into_owned()),
             source: source.map(|cause| cause as Arc<dyn StdError + Send + Sync>),
         })))

@@ -31,7 +31,7 @@ impl Thread {
     ///
     /// The fork reads and writes the messages through the pipeline, so that every layer sees them. One step has at most 200
     /// messages, or fewer if a quota requires it. No size limit refuses a message that the store already has. `to` describes the
-    /// new thread; without a title in `to`, the new thread gets the title of this one.
+    /// new thread; without a title in `to`, the new thread gets the title of this one. It reuses ids if this thread does.
     ///
     /// A fork that fails deletes the new thread. If `to` names an id, the hidden thread stays in three cases: the error is
     /// transient or the store was full, another call created the thread, or another caller has written to it. A repeated call with
@@ -62,7 +62,10 @@ impl Thread {
         };
         let point = ForkPoint { thread: from.clone(), message: at.clone() };
         let titled = match (&to.title, self.summary().await?) {
-            (None, Some(summary)) => to.with_title(summary.title),
+            (titled, Some(summary)) => {
+                let to = if titled.is_none() { to.clone().with_title(summary.title) } else { to };
+                if summary.reuses_ids { to.reusing_ids() } else { to }
+            }
             _ => to,
         };
         let is_named = titled.id.is_some();

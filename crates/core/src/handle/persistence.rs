@@ -17,7 +17,9 @@ use crate::{
     Position, ReadArgs, Result, TenantId, ThreadId, Timestamp,
     change::ChangeScope,
     context::{Context, Credential, Facts, Idempotency, Shape},
-    operation::{Batch, CreateThread, ListTenants, ListThreads, OperationOf, SearchMessages, ThreadArgs},
+    operation::{
+        Batch, CreateThread, FindMessages, ListTenants, ListThreads, OperationOf, SearchMessages, ThreadArgs,
+    },
     pipeline::{Core, Description, Execution, InFlight, InFlightGuard, Keyless},
 };
 
@@ -183,7 +185,8 @@ impl Persistence {
         self.on_thread(CreateThread::new(thread))
     }
 
-    /// Lists threads, ordered by activity, latest first.
+    /// Lists threads: by activity, the latest first, or in the order that the list
+    /// [names](crate::threads::ListThreads::ordered_by).
     ///
     /// ```no_run
     /// use throughline_core::{Persistence, threads::ListThreads};
@@ -192,6 +195,10 @@ impl Persistence {
     /// let list = db.threads(ListThreads::new(50)).await?;
     /// for entry in &list.threads {
     ///     println!("{} ({} messages) {}", entry.title, entry.messages, entry.preview.as_deref().unwrap_or(""));
+    /// }
+    /// if let Some(next) = list.next {
+    ///     let more = db.threads(ListThreads::new(50).after(next)).await?;
+    ///     println!("{} more", more.threads.len());
     /// }
     /// # Ok(())
     /// # }
@@ -247,6 +254,32 @@ impl Persistence {
     /// ```
     pub fn search(&self, search: SearchMessages) -> ReadRequest<SearchMessages> {
         self.read(search)
+    }
+
+    /// Finds messages of the tenant by a metadata field that the host declared as indexed when it opened the store
+    /// ([`Capabilities::indexed_metadata`](crate::Capabilities::indexed_metadata)).
+    ///
+    /// ```no_run
+    /// use throughline_core::{Persistence, messages::FindMessages};
+    ///
+    /// # async fn example(db: Persistence) -> throughline_core::Result<()> {
+    /// let mut find = FindMessages::new("orderId", "A-17", 20);
+    /// loop {
+    ///     let page = db.find(find.clone()).await?;
+    ///     for message in &page.messages {
+    ///         println!("{} {}", message.thread, message.id);
+    ///     }
+    ///     let Some(next) = page.next else { break };
+    ///     find = find.after(next);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Unsupported` for a field that is not declared. `Busy` while the store builds the index of a new field.
+    pub fn find(&self, find: FindMessages) -> ReadRequest<FindMessages> {
+        self.read(find)
     }
 
     /// Returns a feed of the changes after a position, including future ones: see [`ChangeFeed`].

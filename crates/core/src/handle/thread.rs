@@ -3,14 +3,14 @@ use super::{
     Walk, request::refused,
 };
 use crate::{
-    Content, InvalidId, MessageId, MetadataPatch, NewMessage, NewReservation, OpKind, Position, Result,
-    ThreadId, Title,
+    Content, InvalidId, MessageId, Metadata, MetadataPatch, MetadataScalar, NewMessage, NewReservation,
+    OpKind, Position, Result, ThreadId, Title,
     change::ChangeScope,
     message::ContentCursor,
     operation::{
-        Add, ArchiveThread, ClearThread, ContentChange, Delete, DeleteThread, GetMessage, GetThread, Import,
-        ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadContent, ReadPage,
-        RebuildThread, RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent,
+        Add, ArchiveThread, ClearThread, ContentChange, Delete, DeleteThread, FindMessages, GetMessage,
+        GetThread, Import, ImportRow, LabelThread, ListOpen, OperationOf, Origin, PageFrom, ReadContent,
+        ReadPage, RebuildThread, RenameThread, ResolveId, TakeLastMessage, ThreadArgs, Update, UpdateContent,
         UpdateMode, Visibility,
     },
     thread::LabelPatch,
@@ -129,6 +129,24 @@ impl Thread {
         Request::new(self.db.clone(), self.with_id(|thread| Update::new(thread, id, metadata)))
     }
 
+    /// Sets metadata of a message where it has no value of that name, in any state: see
+    /// [`Update::where_absent`](crate::messages::Update::where_absent). The answer names the values that the message kept.
+    ///
+    /// ```no_run
+    /// use throughline_core::{MessageId, Metadata, Persistence};
+    ///
+    /// # async fn example(db: Persistence, id: MessageId) -> throughline_core::Result<()> {
+    /// let mut claim = Metadata::new();
+    /// claim.set("claimed-by", "worker-7")?;
+    /// let claimed = db.thread("jobs").set_absent(id, claim).await?;
+    /// let is_ours = claimed.kept.is_empty();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_absent(&self, id: MessageId, values: Metadata) -> Request<Update> {
+        Request::new(self.db.clone(), self.with_id(|thread| Update::setting_absent(thread, id, values)))
+    }
+
     /// Deletes a message, in any state. Its id is never free again in this thread. Fails as
     /// [`NotFound`](crate::ErrorKind::NotFound) for an unknown or deleted message.
     pub fn delete(&self, id: MessageId) -> Request<Delete> {
@@ -215,6 +233,30 @@ impl Thread {
     pub fn page_showing(&self, from: PageFrom, limit: u32, visibility: Visibility) -> ReadRequest<ReadPage> {
         let read = |thread| ReadPage::new(thread, from, limit).showing(visibility);
         ReadRequest::new(self.db.clone(), self.with_id(read))
+    }
+
+    /// Finds the latest messages of the thread, at most `limit`, whose metadata field `name` has this value: a string, an integer
+    /// or a boolean. The host declared the field as indexed when it opened the store. For the next page, another order or other
+    /// states, see [`Persistence::find`].
+    ///
+    /// ```no_run
+    /// # async fn example(thread: throughline_core::Thread) -> throughline_core::Result<()> {
+    /// let calls = thread.find("kind", "toolCall", 20).await?.messages;
+    /// # let _ = calls;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Unsupported` for a field that is not declared. `Busy` while the store builds the index of a new field.
+    pub fn find(
+        &self,
+        name: impl Into<String>,
+        value: impl Into<MetadataScalar>,
+        limit: u32,
+    ) -> ReadRequest<FindMessages> {
+        let find = |thread| FindMessages::new(name, value, limit).in_thread(thread);
+        ReadRequest::new(self.db.clone(), self.with_id(find))
     }
 
     /// Iterates over the messages from `from` on, to the end of the thread or back to its beginning. The walk reads

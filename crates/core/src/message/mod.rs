@@ -26,6 +26,7 @@ mod metadata;
 mod number;
 mod parts;
 mod role;
+mod scalar;
 mod state;
 mod text;
 pub(crate) use self::content::escaped_len;
@@ -49,6 +50,7 @@ pub use self::{
     metadata::{InvalidMetadata, Metadata, MetadataPatch},
     number::{AuditNumber, Generation, Position, Revision, Seq, SessionGeneration, SessionRevision},
     role::Role,
+    scalar::MetadataScalar,
     state::{Lease, MessageState},
     timestamp::Timestamp,
     title::{InvalidTitle, Title},

@@ -21,6 +21,9 @@ impl Content {
     /// ```
     #[must_use]
     pub fn plain_text(&self, chars: usize) -> String {
+        if let Some(text) = self.one_plain_text() {
+            return first_chars(text, chars).to_owned();
+        }
         let mut plain = Plain { text: String::new(), left: chars };
         // The array is checked: an error only means that it was not read to its end.
         drop(serde_json::Deserializer::from_str(self.as_json()).deserialize_seq(&mut plain));
@@ -46,6 +49,11 @@ impl Message {
     }
 }
 
+/// Returns the first `chars` characters of a text.
+fn first_chars(text: &str, chars: usize) -> &str {
+    text.char_indices().nth(chars).map_or(text, |(at, _)| &text[..at])
+}
+
 /// The text read so far.
 struct Plain {
     text: String,
@@ -59,9 +67,9 @@ impl Plain {
             self.text.push(' ');
             self.left -= 1;
         }
-        let end = text.char_indices().nth(self.left).map_or(text.len(), |(at, _)| at);
-        self.left -= text[..end].chars().count();
-        self.text.push_str(&text[..end]);
+        let beginning = first_chars(text, self.left);
+        self.left -= beginning.chars().count();
+        self.text.push_str(beginning);
     }
 }
 
@@ -152,6 +160,28 @@ mod tests {
         assert_eq!(of(&serde_json::to_string(&["x".repeat(80)]).unwrap()), "x".repeat(80));
         let two = serde_json::to_string(&["x".repeat(79), "yz".to_owned()]).unwrap();
         assert_eq!(of(&two), "x".repeat(79) + " ");
+    }
+
+    #[test]
+    fn one_block_of_text_is_read_as_blocks_are() {
+        let open = r#"{"type":"text","text":""#;
+        for inside in [
+            "",
+            "a",
+            "\u{e9}\u{1f980}",
+            r"a\nb",
+            r#"a\"}]"#,
+            r#"a","text":"b"#,
+            r#"a","x":"b"#,
+            r#"a"},{"type":"text","text":"b"#,
+            r#"a"}, "b", {"text":"c"#,
+            r"a\\",
+        ] {
+            for inside in [inside.to_owned(), "x".repeat(100) + inside, inside.to_owned() + &"x".repeat(100)]
+            {
+                assert_as_said(&format!(r#"[{open}{inside}"}}]"#));
+            }
+        }
     }
 
     #[test]

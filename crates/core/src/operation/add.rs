@@ -69,7 +69,8 @@ impl NewMessage {
         Self::new(Role::System, Content::text(text))
     }
 
-    /// Sets the id instead of a generated one. The store refuses an id that the thread has, or that it deleted.
+    /// Sets the id instead of a generated one. The store refuses an id that the thread has, or that it deleted, unless the thread
+    /// [reuses ids](crate::threads::CreateThread::reuses_ids).
     #[must_use]
     pub fn with_id(mut self, id: MessageId) -> Self {
         self.id = Some(id);
@@ -146,10 +147,15 @@ impl NewMessage {
 
 /// Adds a complete message, with the state `Final` and revision 1.
 ///
+/// In a thread that [reuses ids](crate::threads::CreateThread::reuses_ids), the first revision of a message whose id a deleted message had
+/// is higher than every revision of that message.
+///
 /// # Errors
 /// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the thread has a message with this id.
-/// - [`Gone`](crate::ErrorKind::Gone) if a message with this id, or the thread, was deleted.
-/// - [`Stale`](crate::ErrorKind::Stale) if [`generation`](Self::generation) or [`after`](Self::after) does not match.
+/// - [`Gone`](crate::ErrorKind::Gone) if a message with this id was deleted and the thread does not reuse ids, or if the thread was
+///   deleted. In a thread that reuses ids, the id of a cleared message with attachments is `Gone` until the thread is purged.
+/// - [`Stale`](crate::ErrorKind::Stale) if [`generation`](Self::generation), [`after`](Self::after) or
+///   [`revision`](Self::revision) does not match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Add {
@@ -179,6 +185,11 @@ pub struct Add {
     /// The required last sequence number of the thread: see [`NewMessage::after`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
+    /// The required first revision of the message. If it would get another one, the write fails as
+    /// [`Stale`](crate::ErrorKind::Stale), and [`PersistError::revision`](crate::PersistError::revision) names that one. `encrypt`
+    /// sets this, because it binds content to its revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
 }
 
 impl Add {
@@ -188,7 +199,26 @@ impl Add {
         let NewMessage { id, role, content, metadata, attachments, created_at, generation, after } = message;
         let minted = id.is_none();
         let id = id.unwrap_or_else(MessageId::mint);
-        Self { thread, id, minted, role, content, metadata, attachments, created_at, generation, after }
+        Self {
+            thread,
+            id,
+            minted,
+            role,
+            content,
+            metadata,
+            attachments,
+            created_at,
+            generation,
+            after,
+            revision: None,
+        }
+    }
+
+    /// Requires this first revision of the message: see [`revision`](Self::revision).
+    #[must_use]
+    pub const fn expecting(mut self, revision: Revision) -> Self {
+        self.revision = Some(revision);
+        self
     }
 
     /// Whether the id was generated for this call.
@@ -197,8 +227,8 @@ impl Add {
         self.minted
     }
 
-    /// Returns the message as a store keeps it, with this sequence number. It is created at `now` unless the operation names
-    /// another time.
+    /// Returns the message as a store keeps it, with this sequence number and the first revision. It is created at `now` unless the
+    /// operation names another time.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, seq: Seq, now: Timestamp) -> Message {
         let Self {
@@ -212,6 +242,7 @@ impl Add {
             created_at,
             generation: _,
             after: _,
+            revision: _,
         } = self;
         let created_at = created_at.unwrap_or(now);
         Message {
@@ -234,7 +265,9 @@ impl Add {
 }
 
 carries_content!(
-    Add { thread, id, minted: _, role: _, content, metadata, attachments: _, created_at: _, generation: _, after: _ }
+    Add {
+        thread, id, minted: _, role: _, content, metadata, attachments: _, created_at: _, generation: _, after: _, revision: _
+    }
     for (thread, id) => [Whole(content), Metadata(metadata)]
 );
 super::addressed_by_fields!(Add);
@@ -277,14 +310,16 @@ impl StatesFacts for Add {
             created_at: _,
             generation: _,
             after: _,
+            revision: _,
         } = self;
         let names = thread.as_str().len() + id.as_str().len();
         Some(names + content.byte_len() + stored_len(metadata, attachments))
     }
 
     fn replayed(&self, stored: &Replay, tenant: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
-        let Replay::Add { id, seq, at } = stored else { return Err(Replay::misfit()) };
-        let message = Message { id: id.clone(), created_at: *at, ..self.to_message(tenant, *seq, *at) };
+        let Replay::Add { id, seq, at, revision } = stored else { return Err(Replay::misfit()) };
+        let message = self.to_message(tenant, *seq, *at);
+        let message = Message { id: id.clone(), created_at: *at, revision: *revision, ..message };
         Ok(Added { message, deduplicated: true }.into())
     }
 }
@@ -293,8 +328,8 @@ impl AnswerFacts for Added {
     deduplicated_by_field!();
 
     fn replay(&self) -> Option<Replay> {
-        let Message { id, seq, created_at, .. } = &self.message;
-        Some(Replay::Add { id: id.clone(), seq: *seq, at: *created_at })
+        let Message { id, seq, created_at, revision, .. } = &self.message;
+        Some(Replay::Add { id: id.clone(), seq: *seq, at: *created_at, revision: *revision })
     }
 
     fn revision(&self) -> Option<Revision> {

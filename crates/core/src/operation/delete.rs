@@ -12,7 +12,8 @@ use crate::{
     },
 };
 
-/// Deletes one message in any state. The store keeps a tombstone, so that no later message can have the same id.
+/// Deletes one message in any state. The store keeps a tombstone, so that no later message can have the same id, unless the thread
+/// [reuses ids](crate::threads::CreateThread::reuses_ids).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Delete {

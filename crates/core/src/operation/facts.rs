@@ -54,6 +54,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) limits: Option<Limits>,
     /// The metadata that the caller writes. It must have no reserved key.
     pub(crate) metadata: Option<&'a Metadata>,
+    /// Further metadata that the caller writes, under the same rule.
+    pub(crate) more_metadata: Option<&'a Metadata>,
     /// Whether the operation can be an item of a batch.
     pub(crate) is_batchable: bool,
     /// See [`PersistArgs::deletes`](crate::PersistArgs::deletes).
@@ -82,6 +84,7 @@ impl Facts<'static> {
             minted_id: None,
             limits: None,
             metadata: None,
+            more_metadata: None,
             is_batchable: false,
             deletes: false,
             settles: false,

@@ -22,7 +22,7 @@ use crate::{
 ///
 /// The import skips a message whose id the thread already has or has deleted; the answer has the outcome of each message. An
 /// import can therefore be repeated from its beginning after a failure, and it adds only the missing messages. One commit adds
-/// all of them.
+/// all of them. A thread that [reuses ids](crate::threads::CreateThread::reuses_ids) gets the deleted messages again, as new ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Import {
@@ -33,6 +33,10 @@ pub struct Import {
     /// Whether to overwrite damaged messages: see [`restoring`](Self::restoring).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restores_damaged: bool,
+    /// The required first revision of each message that is added, in the order of [`rows`](Self::rows): see
+    /// [`Add::revision`](crate::operation::Add::revision). Empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<Revision>,
     /// Whether a fork copies stored messages. Not in the wire format, so that a remote caller cannot set it.
     #[serde(skip)]
     pub(crate) is_copy: bool,
@@ -45,12 +49,19 @@ impl Import {
     /// Returns an import of these messages into `thread`.
     #[must_use]
     pub const fn new(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows, restores_damaged: false, is_copy: false }
+        Self { thread, rows, restores_damaged: false, revisions: Vec::new(), is_copy: false }
     }
 
     /// Returns a copy of stored messages, for a fork.
     pub(crate) const fn copying(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows, restores_damaged: false, is_copy: true }
+        Self { thread, rows, restores_damaged: false, revisions: Vec::new(), is_copy: true }
+    }
+
+    /// Requires these first revisions of the messages that are added: see [`revisions`](Self::revisions).
+    #[must_use]
+    pub fn expecting(mut self, revisions: Vec<Revision>) -> Self {
+        self.revisions = revisions;
+        self
     }
 
     /// Whether a fork copies stored messages. No size limit refuses such an import: messages that were stored before a limit was
@@ -67,7 +78,7 @@ impl Import {
     /// repair also fails as `Corrupt` if the damaged row has no sequence number, or one that the thread has not assigned.
     #[must_use]
     pub const fn restoring(thread: ThreadId, rows: Vec<ImportRow>) -> Self {
-        Self { thread, rows, restores_damaged: true, is_copy: false }
+        Self { thread, rows, restores_damaged: true, revisions: Vec::new(), is_copy: false }
     }
 }
 
@@ -184,7 +195,7 @@ impl ImportRow {
 
 impl CarriesContent for Import {
     fn content_fields(&self) -> Vec<ContentField<'_>> {
-        let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
+        let Self { thread, rows, restores_damaged: _, revisions: _, is_copy: _ } = self;
         let mut content_fields = Vec::with_capacity(2 * rows.len());
         for row in rows {
             let ImportRow {
@@ -206,7 +217,7 @@ impl CarriesContent for Import {
     }
 
     fn content_fields_mut(&mut self) -> Vec<ContentFieldMut<'_>> {
-        let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
+        let Self { thread, rows, restores_damaged: _, revisions: _, is_copy: _ } = self;
         let thread = &*thread;
         let mut content_fields = Vec::with_capacity(2 * rows.len());
         for row in rows {
@@ -255,7 +266,7 @@ pub enum ImportedRow {
     Present(Seq),
     /// The thread has a different message of this id with this sequence number. The import did not change it.
     Differs(Seq),
-    /// The message of this id was deleted.
+    /// The message of this id was deleted, and the thread does not reuse ids; or it was cleared, and its attachments are not purged.
     Gone,
     /// The message of this id was damaged, and was overwritten at this sequence number.
     Restored(Seq),
@@ -277,7 +288,7 @@ impl StatesFacts for Import {
     }
 
     fn byte_len(&self) -> Option<usize> {
-        let Self { thread, rows, restores_damaged: _, is_copy: _ } = self;
+        let Self { thread, rows, restores_damaged: _, revisions: _, is_copy: _ } = self;
         Some(thread.as_str().len() + rows.iter().map(ImportRow::byte_len).sum::<usize>())
     }
 

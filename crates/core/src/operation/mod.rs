@@ -58,12 +58,12 @@ pub use self::{
     origin::Origin,
     read::{
         Alias, AliasCursor, Aliases, Attempts, AuditFrom, AuditPage, Changes, ConsumerCursor, ContentTail,
-        DamagedMessage, GetCursor, GetMessage, GetReplicationStatus, GetThread, Images, ListAliases,
-        ListAttempts, ListOpen, ListPurgeable, ListQuarantined, ListTenants, ListThreads, OpenCursor,
-        OpenReservations, Page, PageFrom, PlanPrune, PrunePlan, PurgeableThreads, QuarantinedChange,
-        QuarantinedChanges, ReadArgs, ReadAudit, ReadChanges, ReadContent, ReadImages, ReadPage, ReadResult,
-        ResolveSession, SearchHit, SearchHits, SearchMessages, SessionResolved, Tenants, ThreadList,
-        Visibility,
+        DamagedMessage, FindCursor, FindMessages, FindOrder, FoundMessages, GetCursor, GetMessage,
+        GetReplicationStatus, GetThread, Images, ListAliases, ListAttempts, ListOpen, ListPurgeable,
+        ListQuarantined, ListTenants, ListThreads, OpenCursor, OpenReservations, Page, PageFrom, PlanPrune,
+        PrunePlan, PurgeableThreads, QuarantinedChange, QuarantinedChanges, ReadArgs, ReadAudit, ReadChanges,
+        ReadContent, ReadImages, ReadPage, ReadResult, ResolveSession, SearchHit, SearchHits, SearchMessages,
+        SessionResolved, Tenants, ThreadList, Visibility,
     },
     replica::{
         ApplyImages, BeginCapture, CaptureBegun, CaptureEnded, ConsumerImage, EndCapture, GoneImage, Image,

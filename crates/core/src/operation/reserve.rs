@@ -107,12 +107,13 @@ impl From<Role> for NewReservation {
 
 /// Reserves a message: creates an empty row with its id, sequence number, role and metadata, so that every streamed event has a
 /// stable id from the first byte. The state is `Reserved`, the revision 1, the content `[]`. A reservation is not indexed for
-/// search.
+/// search. In a thread that reuses ids, the first revision can be higher: see [`Add`](crate::operation::Add).
 ///
 /// # Errors
 /// - [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the thread has a message with this id.
-/// - [`Gone`](crate::ErrorKind::Gone) if a message with this id, or the thread, was deleted.
-/// - [`Stale`](crate::ErrorKind::Stale) if [`generation`](Self::generation) or [`after`](Self::after) does not match.
+/// - [`Gone`](crate::ErrorKind::Gone) if the thread was deleted, or a message with this id: see [`Add`](crate::operation::Add).
+/// - [`Stale`](crate::ErrorKind::Stale) if [`generation`](Self::generation), [`after`](Self::after) or
+///   [`revision`](Self::revision) does not match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reserve {
@@ -144,6 +145,9 @@ pub struct Reserve {
     /// The required last sequence number of the thread: see [`NewMessage::after`](crate::NewMessage::after).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
+    /// The required first revision of the message: see [`Add::revision`](crate::operation::Add::revision).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
 }
 
 impl Reserve {
@@ -161,7 +165,26 @@ impl Reserve {
             reservation;
         let minted = id.is_none();
         let id = id.unwrap_or_else(MessageId::mint);
-        Self { thread, id, minted, role, metadata, attachments, lease, created_at, generation, after }
+        Self {
+            thread,
+            id,
+            minted,
+            role,
+            metadata,
+            attachments,
+            lease,
+            created_at,
+            generation,
+            after,
+            revision: None,
+        }
+    }
+
+    /// Requires this first revision of the message: see [`revision`](Self::revision).
+    #[must_use]
+    pub const fn expecting(mut self, revision: Revision) -> Self {
+        self.revision = Some(revision);
+        self
     }
 
     /// Whether the id was generated for this call.
@@ -170,7 +193,7 @@ impl Reserve {
         self.minted
     }
 
-    /// Returns the message as a store keeps it, with this sequence number. It is created at `now` unless the operation names
+    /// Returns the message as a store keeps it, with this sequence number and the first revision. It is created at `now` unless the operation names
     /// another time, and its lease begins at `now`.
     #[must_use]
     pub fn to_message(&self, tenant: &TenantId, seq: Seq, now: Timestamp) -> Message {
@@ -185,6 +208,7 @@ impl Reserve {
             created_at,
             generation: _,
             after: _,
+            revision: _,
         } = self;
         let whole_milliseconds = Duration::from_millis(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         let created_at = created_at.unwrap_or(now);
@@ -208,7 +232,9 @@ impl Reserve {
 }
 
 carries_content!(
-    Reserve { thread, id, minted: _, role: _, metadata, attachments: _, lease: _, created_at: _, generation: _, after: _ }
+    Reserve {
+        thread, id, minted: _, role: _, metadata, attachments: _, lease: _, created_at: _, generation: _, after: _, revision: _
+    }
     for (thread, id) => [Metadata(metadata)]
 );
 super::addressed_by_fields!(Reserve);
@@ -250,15 +276,18 @@ impl StatesFacts for Reserve {
             created_at: _,
             generation: _,
             after: _,
+            revision: _,
         } = self;
         Some(thread.as_str().len() + id.as_str().len() + stored_len(metadata, attachments))
     }
 
     fn replayed(&self, stored: &Replay, tenant: &TenantId, _: &mut dyn LookUp) -> Result<PersistResult> {
-        let Replay::Reserve { id, seq, at, expires_at } = stored else { return Err(Replay::misfit()) };
+        let Replay::Reserve { id, seq, at, expires_at, revision } = stored else {
+            return Err(Replay::misfit());
+        };
         let message = self.to_message(tenant, *seq, *at);
         let lease = message.lease.map(|lease| Lease { expires_at: *expires_at, ..lease });
-        let message = Message { id: id.clone(), created_at: *at, lease, ..message };
+        let message = Message { id: id.clone(), created_at: *at, revision: *revision, lease, ..message };
         Ok(Reserved { message, deduplicated: true }.into())
     }
 }
@@ -267,9 +296,10 @@ impl AnswerFacts for Reserved {
     deduplicated_by_field!();
 
     fn replay(&self) -> Option<Replay> {
-        let Message { id, seq, created_at, lease, .. } = &self.message;
+        let Message { id, seq, created_at, revision, lease, .. } = &self.message;
         let expires_at = lease.map_or(*created_at, |lease| lease.expires_at);
-        Some(Replay::Reserve { id: id.clone(), seq: *seq, at: *created_at, expires_at })
+        let revision = *revision;
+        Some(Replay::Reserve { id: id.clone(), seq: *seq, at: *created_at, expires_at, revision })
     }
 
     fn revision(&self) -> Option<Revision> {

@@ -9,7 +9,7 @@ use crate::{
     },
     operation::{
         Addressed as _, ApplyImages, Batch, ConsumerArgs, Import, QuarantineChange, ReadImages, ReplicaArgs,
-        SearchMessages, SetReplicationState, ThreadArgs, facts::Limits, numbers,
+        SearchMessages, SetReplicationState, ThreadArgs, Update, facts::Limits, numbers,
     },
 };
 
@@ -21,7 +21,7 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
             None => rules::check_limit(items)?,
         }
     }
-    if let Some(metadata) = facts.metadata {
+    for metadata in facts.metadata.into_iter().chain(facts.more_metadata) {
         no_reserved_keys(metadata)?;
     }
     match args {
@@ -32,12 +32,17 @@ pub(super) fn check(args: &PersistArgs) -> Result<()> {
         PersistArgs::Delete(delete) if delete.only_damaged && delete.expected.is_some() => {
             Err(invalid("a damaged message has no revision to expect: leave `expected` out".to_owned()))
         }
+        PersistArgs::Update(update) => check_absent(update),
         PersistArgs::Import(import) => check_import(import),
         PersistArgs::Thread(ThreadArgs::Create(create)) => rules::check_labels(&create.labels),
         PersistArgs::Thread(ThreadArgs::Resolve(asked)) => {
             names::check(asked).map_err(|error| error.with_effect(Effect::NotApplied))
         }
+        PersistArgs::Read(ReadArgs::Threads(list)) => {
+            list.after.as_ref().map_or(Ok(()), |after| after.expect_order(list.order))
+        }
         PersistArgs::Read(ReadArgs::Search(read)) => check_query(read),
+        PersistArgs::Read(ReadArgs::Find(find)) => find.criterion().map(drop),
         PersistArgs::Read(ReadArgs::Images(read)) => check_images(read.limit as usize),
         PersistArgs::Consumer(ConsumerArgs::Quarantine(change)) => check_reason(change),
         PersistArgs::Replica(replica) => check_replica(replica),
@@ -129,6 +134,24 @@ fn check_images(count: usize) -> Result<()> {
     Err(invalid(format!("{count} row images are not between 1 and {max}")))
 }
 
+/// Refuses values that an update cannot set where they are absent.
+fn check_absent(update: &Update) -> Result<()> {
+    for (name, value) in update.where_absent.iter() {
+        if value.get() == "null" {
+            return Err(invalid(format!(
+                "the metadata name `{name}` is to be set where it is absent, and its value is null: give it a value, \
+                 or clear the name by `metadata`"
+            )));
+        }
+        if update.metadata.as_metadata().get(name).is_some() {
+            return Err(invalid(format!(
+                "the metadata name `{name}` is in `metadata` and in `whereAbsent`: name it in one of them"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn check_import(import: &Import) -> Result<()> {
     rules::check_import(import).map_err(|error| error.with_effect(Effect::NotApplied))?;
     import.rows.iter().try_for_each(|row| {
@@ -160,6 +183,46 @@ fn invalid(detail: String) -> PersistError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        MetadataPatch, Timestamp,
+        operation::ListThreads,
+        thread::{ThreadCursor, ThreadOrder},
+    };
+
+    #[test]
+    fn an_update_where_absent_takes_no_null_no_name_twice_and_no_reserved_name() {
+        let update = |patch: &str, absent: &str| {
+            let patch: MetadataPatch = serde_json::from_str(patch).unwrap();
+            let absent = serde_json::from_str(absent).unwrap();
+            check(&Update::new("t".parse().unwrap(), "m".parse().unwrap(), patch).with_absent(absent).into())
+        };
+        update(r#"{"a":null}"#, r#"{"b":1,"c":[null]}"#).unwrap();
+        for (patch, absent, name) in [
+            ("{}", r#"{"a":1,"b":null}"#, "`b` is to be set where it is absent, and its value is null"),
+            (r#"{"a":1}"#, r#"{"a":2}"#, "`a` is in `metadata` and in `whereAbsent`"),
+            (r#"{"a":null}"#, r#"{"a":2}"#, "`a` is in `metadata` and in `whereAbsent`"),
+            ("{}", r#"{"throughline.x":1}"#, "`throughline.x` is reserved"),
+        ] {
+            let refused = update(patch, absent).unwrap_err();
+            assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Invalid, Effect::NotApplied));
+            assert!(refused.detail().contains(name), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_list_refuses_the_cursor_of_another_order() {
+        for order in ThreadOrder::ALL {
+            let at = Timestamp::from_micros(7);
+            let cursor = ThreadCursor { order, at, thread: "t".parse().unwrap() };
+            for listed in ThreadOrder::ALL {
+                let list = ListThreads::new(1).ordered_by(listed).after(cursor.clone());
+                let refused = check(&list.into()).map_err(|error| (error.kind(), error.effect()));
+                let due =
+                    if listed == order { Ok(()) } else { Err((ErrorKind::Invalid, Effect::NotApplied)) };
+                assert_eq!(refused, due, "a cursor of `{order}` in a list of `{listed}`");
+            }
+        }
+    }
 
     #[test]
     fn a_query_above_the_byte_limit_is_refused() {

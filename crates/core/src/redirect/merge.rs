@@ -1,14 +1,12 @@
 //! Merges of answers from two stores.
 
-use std::cmp::Ordering;
-
 use crate::{
     ErrorKind, PersistError, PersistResponse, PersistResult, Position, ReadArgs, ReadResult, Result,
     ThreadId,
     backend::{AnswerBytes, EstimatedSize as _},
     operation::{
-        ListOpen, ListPurgeable, ListThreads, OpenCursor, OpenReservations, PurgeableThreads, SearchHits,
-        SearchMessages, ThreadList,
+        FindCursor, FindMessages, FoundMessages, ListOpen, ListPurgeable, ListThreads, OpenCursor,
+        OpenReservations, PurgeableThreads, SearchHits, SearchMessages, ThreadList,
     },
     thread::ThreadCursor,
 };
@@ -37,6 +35,7 @@ pub(super) fn merge(
         (ReadArgs::Search(search), ReadResult::Search(here), ReadResult::Search(there)) => {
             found(here, there, search);
         }
+        (ReadArgs::Find(find), ReadResult::Find(here), ReadResult::Find(there)) => matched(here, there, find),
         (ReadArgs::Purgeable(list), ReadResult::Purgeable(here), ReadResult::Purgeable(there)) => {
             purgeable(here, there, list);
         }
@@ -82,18 +81,18 @@ fn open(here: &mut OpenReservations, there: OpenReservations, list: &ListOpen) {
 
 fn threads(here: &mut ThreadList, there: ThreadList, list: &ListThreads) {
     // A damaged thread counts for the page of its side, which can therefore end before it is full.
-    let mut ends = [&here.next, &there.next].into_iter().flatten().cloned().collect::<Vec<_>>();
-    ends.sort_by(in_order);
-    let end = ends.into_iter().next();
+    let end = [here.next.take(), there.next].into_iter().flatten().min_by(ThreadCursor::compare);
     here.threads.extend(there.threads);
-    here.threads.sort_by(|a, b| in_order(&ThreadCursor::of(a), &ThreadCursor::of(b)));
+    here.threads.sort_by(|a, b| {
+        list.order.compare((list.order.time_of(a), &a.thread), (list.order.time_of(b), &b.thread))
+    });
     if let Some(end) = &end {
-        here.threads.retain(|entry| !end.is_before(&ThreadCursor::of(entry)));
+        here.threads.retain(|entry| !end.is_before(entry));
     }
     let is_short = cut(&mut here.threads, list.limit);
     let cut = AnswerBytes::new(list.max_bytes).cut(&mut here.threads) || is_short;
     here.next = match here.threads.last() {
-        Some(last) if cut => Some(ThreadCursor::of(last)),
+        Some(last) if cut => Some(ThreadCursor::of(list.order, last)),
         _ => end,
     };
     // Damaged threads have no known position: a repeated read from an earlier end reports them again.
@@ -120,15 +119,30 @@ fn found(here: &mut SearchHits, there: SearchHits, search: &SearchMessages) {
     here.terminated_early |= there.terminated_early;
 }
 
+fn matched(here: &mut FoundMessages, there: FoundMessages, find: &FindMessages) {
+    let earlier = |a: &FindCursor, b: &FindCursor| find.compare(a, b);
+    // Each side can end before it has filled its page: what lies behind the earlier end is for the next page.
+    let mut end = [here.next.take(), there.next].into_iter().flatten().min_by(earlier);
+    here.messages.extend(there.messages);
+    here.messages.sort_by(|a, b| earlier(&FindCursor::of(a), &FindCursor::of(b)));
+    if let Some(end) = &end {
+        here.messages.retain(|message| earlier(&FindCursor::of(message), end).is_le());
+    }
+    let is_short = cut(&mut here.messages, find.limit);
+    if AnswerBytes::new(find.max_bytes).cut(&mut here.messages) || is_short {
+        end = here.messages.last().map(FindCursor::of).or(end);
+    }
+    here.next = end;
+    // Damaged messages have no known time of creation: a page that repeats a range reports them again.
+    here.damaged.extend(there.damaged);
+    here.damaged.sort_unstable();
+}
+
 pub(super) fn purgeable(here: &mut PurgeableThreads, there: PurgeableThreads, list: &ListPurgeable) {
     here.threads.extend(there.threads);
     here.threads.sort_unstable();
     here.threads.dedup();
     cut(&mut here.threads, list.limit);
-}
-
-fn in_order(a: &ThreadCursor, b: &ThreadCursor) -> Ordering {
-    b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread))
 }
 
 /// Truncates the list to `limit` entries, and returns whether there were more.

@@ -4,7 +4,7 @@ use super::merge;
 use crate::{
     Content, Effect, ErrorKind, Message, MessageId, MessageState, Metadata, NewReservation, PersistArgs,
     PersistError, PersistRequest, PersistResponse, PersistResult, Persistence, ReadArgs, ReadResult, Result,
-    Seq, ThreadId,
+    Revision, Seq, ThreadId,
     backend::{AnswerBytes, EstimatedSize as _},
     context::Context,
     error::SiteName,
@@ -30,8 +30,11 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
     pub(super) async fn serve(self, request: PersistRequest, picked: bool) -> Result<PersistResponse> {
         let PersistRequest { args, context } = request;
         match args {
-            PersistArgs::Add(add) if picked => self.add(context, add).await,
-            PersistArgs::Reserve(reserve) if picked => self.reserve(context, reserve).await,
+            // The other side would refuse an id that it has deleted, so that the id is refused here first.
+            PersistArgs::Add(add) if picked => self.add(context, add.expecting(Revision::FIRST)).await,
+            PersistArgs::Reserve(reserve) if picked => {
+                self.reserve(context, reserve.expecting(Revision::FIRST)).await
+            }
             PersistArgs::Add(_) | PersistArgs::Reserve(_) => {
                 self.here.forward(PersistRequest { args, context }).await
             }
@@ -44,7 +47,13 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
             }
             PersistArgs::Update(ref update) => match self.marked(&context, &update.thread, &update.id).await?
             {
-                Some(_) => self.there.execute_child(&context, args, true).await,
+                Some(row) => {
+                    let mut response = self.there.execute_child(&context, args, true).await?;
+                    if let PersistResult::Update(updated) = &mut response.result {
+                        updated.seq = row.seq;
+                    }
+                    Ok(response)
+                }
                 None => self.here.forward(PersistRequest { args, context }).await,
             },
             PersistArgs::Delete(ref delete) => {
@@ -60,6 +69,9 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                     },
                 }
             }
+            PersistArgs::Thread(ThreadArgs::Create(create)) if create.reuses_ids => {
+                Err(refuse(NO_REUSE).about_thread(&create.thread))
+            }
             PersistArgs::Batch(_) if picked => {
                 Err(refuse("a batch cannot make a message that is kept on the other side"))
             }
@@ -67,6 +79,11 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
                 for item in &batch.items {
                     if matches!(item, PersistArgs::Thread(_)) && item.deletes() {
                         return Err(refuse(NO_END_IN_A_BATCH));
+                    }
+                    if let PersistArgs::Thread(ThreadArgs::Create(create)) = item
+                        && create.reuses_ids
+                    {
+                        return Err(refuse(NO_REUSE).about_thread(&create.thread));
                     }
                     let (Some(thread), Some(id)) = (item.thread(), item.message()) else { continue };
                     if self.marked(&context, thread, id).await?.is_some() {
@@ -242,6 +259,7 @@ impl<S: PersistService<Error = PersistError>> Ownership<S> {
         row.minted = add.minted;
         row.generation = add.generation;
         row.after = add.after;
+        row.revision = add.revision;
         let (id, seq, receipt) = self.mark(&context, row).await?;
         let (thread, asked, minted) = (add.thread.clone(), add.id.clone(), add.minted);
         let there = Add { id: id.clone(), generation: None, after: None, ..add };
@@ -521,6 +539,8 @@ fn further(read: &ReadArgs, page: &Page) -> Option<ReadArgs> {
 }
 
 const NO_END_IN_A_BATCH: &str = "a batch cannot delete messages of a thread that the other side may keep: clear or delete the thread in a separate call";
+
+const NO_REUSE: &str = "a thread whose messages the other side may keep cannot reuse ids: create it without `reusesIds`, or on one store";
 
 fn refuse(detail: &'static str) -> PersistError {
     PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied)

@@ -22,26 +22,35 @@ pub struct Attempt {
     /// The provider of the run.
     pub provider: ProviderId,
     /// The runtime of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
     /// The session that the run should resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumes: Option<SessionId>,
     /// The session id that the host assigned. It does not prove that the session exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned: Option<SessionId>,
     /// The session that the run reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// The directory of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
     /// The run that this run repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<AttemptId>,
     /// The work that the run continues for another agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<HandOff>,
     /// The state of the run.
     pub state: AttemptState,
     /// The text of the failure, in the words of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The time at which it began.
     pub started_at: Timestamp,
     /// The time at which it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
 }
 

@@ -33,14 +33,17 @@ pub struct Pointer {
     /// The provider that keeps the session.
     pub provider: ProviderId,
     /// The runtime of the session. `None` if it is unknown, or was dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
     /// The directory of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
     /// The session generation.
     pub generation: SessionGeneration,
     /// The state of the pointer.
     pub state: PointerState,
     /// The run that wrote it. `None` if it was imported from another store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<AttemptId>,
 }
 
@@ -65,6 +68,7 @@ pub struct Binding {
     /// The thread.
     pub thread: ThreadId,
     /// The pointer, independent of a claimer. [`Resolution`](super::Resolution) states which session one claimer may resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<Pointer>,
     /// The session generation.
     pub generation: SessionGeneration,
@@ -73,6 +77,7 @@ pub struct Binding {
     /// The session revision, which a claim can require.
     pub revision: SessionRevision,
     /// The current run. Another run can take over an expired lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<RunLease>,
     /// The time of the first write.
     pub created_at: Timestamp,

@@ -13,20 +13,25 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub struct Resolution {
     /// The session to resume. `None` for a fresh session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// The directory to work in. It is also offered to another runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
     /// The reason why the latest known session is withheld. `None` if it is offered. [`session`](Self::session) can still have an
     /// older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
     /// The gap in the memory of the agent, to show to the user. The answer to [`BeginRun`](crate::operation::BeginRun) delivers
     /// it to exactly one run; [`ResolveSession`](crate::operation::ResolveSession) shows it without delivering it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
     /// The session generation of the claim. Work that is queued now must name it.
     pub generation: SessionGeneration,
     /// The session revision of the decision. See [`BeginRun::expecting`](crate::operation::BeginRun::expecting).
     pub revision: SessionRevision,
     /// The state of the sessions, in a box because it is large. `None` if there never were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Box<Binding>>,
 }
 
@@ -105,6 +110,7 @@ impl fmt::Display for Withheld {
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
     /// The session that the run does not resume, if its id is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// The reason.
     pub reason: Withheld,

@@ -10,9 +10,11 @@
 //! ```
 
 mod labels;
+mod order;
 mod summary;
 
 pub use self::{
     labels::{LabelPatch, Labels},
-    summary::{ForkPoint, Keep, ThreadCursor, ThreadSummary},
+    order::{ThreadCursor, ThreadOrder},
+    summary::{ForkPoint, Keep, ThreadSummary},
 };

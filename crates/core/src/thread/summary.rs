@@ -38,6 +38,9 @@ pub struct ThreadSummary {
     pub archived: bool,
     /// Whether lists show the thread: from its first settled message on, but not while it is hidden.
     pub listed: bool,
+    /// Whether the ids of deleted messages can be used again: see [`CreateThread::reuses_ids`](crate::operation::CreateThread::reuses_ids).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuses_ids: bool,
     /// The generation, from 1. Each clear increases it.
     pub generation: Generation,
     /// The last sequence number that the thread has assigned, also if that message is deleted.
@@ -57,14 +60,14 @@ pub struct ThreadSummary {
     pub bytes: u64,
     /// The time of creation.
     pub created_at: Timestamp,
-    /// The time at which a message was last added, settled or changed; the time of creation before that. Lists are in this order.
-    /// It never decreases.
+    /// The time at which a message was last added, settled or changed; the time of creation before that. Lists are in this order
+    /// by default. It never decreases.
     pub active_at: Timestamp,
     /// The time of the last change of the thread or its messages. It never decreases.
     pub updated_at: Timestamp,
 }
 
-debug_without_text!(ThreadSummary { tenant, thread, title, owner, labels, metadata, archived, listed, generation, last_seq, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
+debug_without_text!(ThreadSummary { tenant, thread, title, owner, labels, metadata, archived, listed, reuses_ids, generation, last_seq, forked_from, messages, turns, bytes, created_at, active_at, updated_at } unshown { preview });
 
 impl ThreadSummary {
     /// The most characters of a preview: 80.
@@ -79,30 +82,6 @@ pub struct ForkPoint {
     pub thread: ThreadId,
     /// The last message that was copied.
     pub message: MessageId,
-}
-
-/// A cursor in a list of threads. The list is ordered by activity, the latest first, and then by the bytes of the ids.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ThreadCursor {
-    /// The activity of the last thread on the page.
-    pub active_at: Timestamp,
-    /// The id of that thread.
-    pub thread: ThreadId,
-}
-
-impl ThreadCursor {
-    /// Returns the cursor after `entry`.
-    #[must_use]
-    pub fn of(entry: &ThreadSummary) -> Self {
-        Self { active_at: entry.active_at, thread: entry.thread.clone() }
-    }
-
-    /// Whether `other` comes after this cursor.
-    #[must_use]
-    pub fn is_before(&self, other: &Self) -> bool {
-        (other.active_at, &self.thread) < (self.active_at, &other.thread)
-    }
 }
 
 /// The bounds of a prune: see [`PlanPrune`](crate::operation::PlanPrune).
@@ -151,7 +130,7 @@ impl Keep {
 
 carries_content!(
     ThreadSummary {
-        tenant: _, thread, title, owner: _, labels: _, metadata, archived: _, listed: _, generation: _, last_seq: _,
+        tenant: _, thread, title, owner: _, labels: _, metadata, archived: _, listed: _, reuses_ids: _, generation: _, last_seq: _,
         forked_from: _, preview, messages: _, turns: _, bytes: _, created_at: _, active_at: _, updated_at: _
     }
     for (thread) => [Title(title), Metadata(metadata)], each [Preview(preview)]

@@ -28,6 +28,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
         let tombstone = row.tombstone(self.next_change());
         self.rows.contents.remove(key.clone());
+        self.index_again(&key, &tombstone);
         self.rows.messages.put(key, tombstone);
     }
 

@@ -162,6 +162,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         } else {
             self.rows.contents.put(key.clone(), message.content.clone());
         }
+        self.index_again(&key, &row);
         self.rows.messages.put(key, row);
         self.put_thread(thread, state);
         Ok(())
@@ -169,7 +170,7 @@ impl<S: RowSource> WriteScope<'_, S> {
 
     /// Applies a removed message. Until it is purged, it keeps its sequence number and its attachments.
     fn put_gone_image(&mut self, gone: &GoneImage) -> Decided<(), S> {
-        let GoneImage { thread, id, left } = gone;
+        let GoneImage { thread, id, revision, left } = gone;
         let mut state = self.thread_or_new(thread, Timestamp::from_micros(0))?;
         let (before, was_live) = self.stored(thread, id, state.floor)?;
         if was_live {
@@ -180,6 +181,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             self.rows.chunks.delete_below(&key, before.chunks + 1);
         }
         let mut row = before.unwrap_or_else(|| self.unknown(thread, id)).tombstone(CARRIED);
+        row.revision = row.revision.max(*revision);
         if let Some((seq, attachments)) = left {
             state.last_seq = state.last_seq.max(*seq);
             row.seq = Some(*seq);
@@ -189,6 +191,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         } else {
             self.rows.contents.remove(key.clone());
         }
+        self.index_again(&key, &row);
         self.rows.messages.put(key, row);
         self.put_thread(thread, state);
         Ok(())

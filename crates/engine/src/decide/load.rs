@@ -17,7 +17,7 @@ pub(crate) enum Named {
     /// No row, and never one before.
     Nothing,
     /// A deleted message: a tombstone, or a row up to the floor.
-    Tombstone,
+    Tombstone(MessageRow),
     /// A message.
     There(MessageRow, Seq),
 }
@@ -58,6 +58,12 @@ impl<S: RowSource> WriteScope<'_, S> {
         }
     }
 
+    /// Returns whether the thread exists and has never had a message: then no row is under any id of it.
+    pub(super) fn never_had_a_message(&mut self, thread: &ThreadId) -> Decided<bool, S> {
+        let found = self.thread_ref(thread)?;
+        Ok(found.is_some_and(|row| row.last_seq == Seq::ZERO && !row.order_is_damaged))
+    }
+
     /// Returns the thread, for a write that requires it.
     pub(super) fn existing(&mut self, thread: &ThreadId) -> Decided<ThreadRow, S> {
         self.living(thread)?.ok_or_else(|| rules::no_such_thread(thread).into())
@@ -76,7 +82,7 @@ impl<S: RowSource> WriteScope<'_, S> {
             None => Named::Nothing,
             Some(row) => match row.seq {
                 Some(seq) if seq > floor => Named::There(row.clone(), seq),
-                _ => Named::Tombstone,
+                _ => Named::Tombstone(row.clone()),
             },
         })
     }
@@ -87,7 +93,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         let floor = self.floor(thread)?.ok_or_else(missing)?;
         match self.named(floor, thread, id)? {
             Named::There(row, _) => Ok(row),
-            Named::Nothing | Named::Tombstone => Err(missing()),
+            Named::Nothing | Named::Tombstone(_) => Err(missing()),
         }
     }
 

@@ -8,6 +8,7 @@ mod event;
 mod image;
 mod import;
 mod load;
+mod metadata_index;
 mod repair;
 mod replay;
 mod session;
@@ -18,8 +19,8 @@ mod update_content;
 use std::borrow::Cow;
 
 use throughline_core::{
-    Effect, ErrorKind, MessageId, PersistArgs, PersistError, PersistResult, TenantId, ThreadId, Timestamp,
-    operations::Addressed as _, threads::ThreadArgs,
+    Effect, ErrorKind, IndexedMetadata, MessageId, PersistArgs, PersistError, PersistResult, TenantId,
+    ThreadId, Timestamp, operations::Addressed as _, threads::ThreadArgs,
 };
 
 use crate::{
@@ -34,6 +35,7 @@ pub(crate) struct WriteScope<'a, S> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) now: Timestamp,
     pub(crate) limits: Limits,
+    pub(crate) indexed: &'a IndexedMetadata,
     /// The bytes of stored content that the items so far have rewritten.
     pub(crate) rewritten: u64,
 }

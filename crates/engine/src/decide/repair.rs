@@ -21,14 +21,14 @@ use crate::{
 /// The row of a thread under a message id, read with its content.
 pub(super) enum Readable {
     Missing,
-    Tombstone,
+    Tombstone(MessageRow),
     Message(Message),
     /// The row is damaged.
     Damaged(DamagedRow),
 }
 
 /// A number above every chunk of a message.
-const ALL_CHUNKS: u64 = i64::MAX as u64;
+pub(super) const ALL_CHUNKS: u64 = i64::MAX as u64;
 
 impl<S: RowSource> WriteScope<'_, S> {
     /// Reads a message with its content. A damaged message is an error, unless it is being repaired.
@@ -38,11 +38,12 @@ impl<S: RowSource> WriteScope<'_, S> {
         id: &MessageId,
         is_repair: bool,
     ) -> Decided<Readable, S> {
-        let Some(state) = self.living(thread)? else { return Ok(Readable::Missing) };
-        let read = match self.named(state.floor, thread, id) {
+        // An import reads many messages of one thread, so that its row is not cloned for each.
+        let Some(floor) = self.floor(thread)? else { return Ok(Readable::Missing) };
+        let read = match self.named(floor, thread, id) {
             Ok(Named::Nothing) if is_repair => return self.missing(thread, id),
             Ok(Named::Nothing) => return Ok(Readable::Missing),
-            Ok(Named::Tombstone) => return Ok(Readable::Tombstone),
+            Ok(Named::Tombstone(row)) => return Ok(Readable::Tombstone(row)),
             Ok(Named::There(row, _)) => self.with_content(thread, id, &row),
             Err(halt) => Err(halt),
         };
@@ -54,9 +55,9 @@ impl<S: RowSource> WriteScope<'_, S> {
             {
                 let key = self.message_key(thread, id);
                 let damaged = self.source.damaged_message(&key)?;
+                let last = self.existing(thread)?.last_seq;
                 // With another sequence number, the message would move or the thread would skip numbers.
-                let is_given =
-                    |damaged: &DamagedRow| damaged.seq > state.floor && damaged.seq <= state.last_seq;
+                let is_given = |damaged: &DamagedRow| damaged.seq > floor && damaged.seq <= last;
                 damaged.filter(is_given).map(Readable::Damaged).ok_or_else(|| error.into())
             }
             Err(halt) => Err(halt),
@@ -83,7 +84,9 @@ impl<S: RowSource> WriteScope<'_, S> {
                 rules::expect_damaged(delete)?;
                 return Err(PersistError::not_found(thread, id).into());
             }
-            Readable::Missing | Readable::Tombstone => return Err(PersistError::not_found(thread, id).into()),
+            Readable::Missing | Readable::Tombstone(_) => {
+                return Err(PersistError::not_found(thread, id).into());
+            }
         };
         let mut state = self.existing(thread)?;
         if delete.after.is_some() {
@@ -103,7 +106,9 @@ impl<S: RowSource> WriteScope<'_, S> {
         let row = self.drop_damaged(thread, id, &damaged);
         let key = self.message_key(thread, id);
         self.rows.contents.remove(key.clone());
-        self.rows.messages.put_over_stored(key, row.tombstone(self.next_change()));
+        let tombstone = row.tombstone(self.next_change());
+        self.index_again(&key, &tombstone);
+        self.rows.messages.put_over_stored(key, tombstone);
         self.recount(thread)?;
         self.emit(thread, ChangeKind::Deleted(ChangedMessage { id: id.clone(), seq, revision }));
         Ok(Deleted {
@@ -132,6 +137,7 @@ impl<S: RowSource> WriteScope<'_, S> {
         self.emit(thread, ChangeKind::Edited(row.changed(&copy.id)));
         let key = self.message_key(thread, &copy.id);
         self.rows.contents.put(key.clone(), message.content);
+        self.index_again(&key, &row);
         self.rows.messages.put_over_stored(key, row);
         ImportedRow::Restored(message.seq)
     }
@@ -156,7 +162,9 @@ impl<S: RowSource> WriteScope<'_, S> {
             created_at: self.now,
             updated_at: self.now,
         };
-        MessageRow::new(&message, self.next_change())
+        let mut row = MessageRow::new(&message, self.next_change());
+        row.replaced = damaged.replaced;
+        row
     }
 
     /// Counts the readable settled messages of a thread again.

@@ -74,7 +74,7 @@ impl<S: RowSource> LookUp for Present<'_, '_, S> {
             let Some(floor) = floor else { return Ok(None) };
             match scope.named(floor, thread, id)? {
                 Named::There(row, _) => scope.with_content(thread, id, &row).map(Some),
-                Named::Nothing | Named::Tombstone => Ok(None),
+                Named::Nothing | Named::Tombstone(_) => Ok(None),
             }
         });
         self.answer(found)

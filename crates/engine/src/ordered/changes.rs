@@ -33,11 +33,12 @@ impl OrderedChanges {
     }
 
     pub(super) fn of<S: OrderedRead>(rows: &OrderedRows<S>, staged: &StagedRows) -> Result<Self, BoxError> {
-        let mut changes = Self { values: BTreeMap::new(), position: rows.position()? };
+        let mut changes = Self::at(rows.position()?);
         for (key, row) in staged.threads.changed() {
             changes.insert(keys::of_thread("thread", key), row)?;
         }
         changes.messages(rows, staged)?;
+        rows.index(&mut changes, staged)?;
         for (key, row) in staged.idempotency.changed() {
             changes.insert(keys::idempotency(key), row)?;
         }
@@ -78,12 +79,21 @@ impl OrderedChanges {
         Ok(changes)
     }
 
-    fn insert(&mut self, key: String, row: &impl Serialize) -> Result<(), BoxError> {
+    /// Returns no changes of a store at this position.
+    pub(super) const fn at(position: Position) -> Self {
+        Self { values: BTreeMap::new(), position }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    pub(super) fn insert(&mut self, key: String, row: &impl Serialize) -> Result<(), BoxError> {
         self.values.insert(key, Some(serde_json::to_string(row)?));
         Ok(())
     }
 
-    fn remove(&mut self, key: String) {
+    pub(super) fn remove(&mut self, key: String) {
         self.values.insert(key, None);
     }
 

@@ -1,6 +1,6 @@
 //! The keys of rows. Names have no control characters, so that a NUL separates them and the keys of one owner are adjacent.
 
-use throughline_core::Seq;
+use throughline_core::{Seq, TenantId, ThreadId};
 
 use crate::rows::{
     AgentKey, AttemptKey, ConsumerKey, IdempotencyRowKey, MessageKey, QuarantineKey, RuntimeKey,
@@ -10,7 +10,7 @@ use crate::rows::{
 pub(super) const POSITION: &str = "position";
 
 /// Returns the digits of a number with leading zeros, so that their order is the order of the numbers.
-fn digits(number: u64) -> String {
+pub(super) fn digits(number: u64) -> String {
     format!("{number:020}")
 }
 
@@ -35,6 +35,25 @@ pub(super) fn of_kind(kind: &str) -> String {
 
 pub(super) fn of_tenant(kind: &str, tenant: &str) -> String {
     key(kind, &[tenant])
+}
+
+/// A declared metadata field.
+pub(super) fn of_name(kind: &str, name: &str) -> String {
+    key(kind, &[name])
+}
+
+/// The entries of a value of a metadata field, over a tenant or in one thread.
+pub(super) fn of_value(
+    kind: &str,
+    name: &str,
+    tenant: &TenantId,
+    thread: Option<&ThreadId>,
+    value: &str,
+) -> String {
+    match thread {
+        Some(thread) => key(kind, &[name, tenant.as_str(), thread.as_str(), value]),
+        None => key(kind, &[name, tenant.as_str(), value]),
+    }
 }
 
 pub(super) fn of_message(kind: &str, message: &MessageKey) -> String {

@@ -57,6 +57,12 @@
 //! # Ok::<(), BoxError>(())
 //! ```
 //!
+//! # The index of metadata
+//! A store that finds messages by metadata passes its declared names to [`OrderedRows::with_indexed_metadata`] and to
+//! [`Transaction::with_indexed_metadata`](crate::Transaction::with_indexed_metadata). When it is opened, it writes the changes of
+//! [`declare_metadata`](OrderedRows::declare_metadata), and then those of [`index_step`](OrderedRows::index_step) until there are
+//! none, between its other writes.
+//!
 //! # Costs
 //! A message is one look-up by key, a page is one range scan of its thread, and a chunk of a streamed message is one value. A
 //! list of threads reads every thread of its tenant, a look-up of a provider alias every alias of its thread, and a resolution of
@@ -64,11 +70,12 @@
 //! itself.
 
 mod changes;
+mod find;
 mod keys;
 mod read;
 mod source;
 
-use throughline_core::{BoxError, Position};
+use throughline_core::{BoxError, IndexedMetadata, Position};
 
 pub use self::changes::OrderedChanges;
 use crate::{Halt, StagedRows};
@@ -120,12 +127,13 @@ pub trait OrderedWrite {
 #[derive(Debug)]
 pub struct OrderedRows<S> {
     store: S,
+    indexed: IndexedMetadata,
 }
 
 impl<S: OrderedRead> OrderedRows<S> {
     /// Returns the rows of this snapshot.
     pub const fn new(store: S) -> Self {
-        Self { store }
+        Self { store, indexed: IndexedMetadata::none() }
     }
 
     /// Returns the last position of the store.

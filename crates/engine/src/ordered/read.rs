@@ -12,7 +12,7 @@ use throughline_core::{
     changes::{Change, ChangeScope, QuarantinedChange, ReadChanges},
     messages::{DamagedMessage, ListOpen, OpenReservations, Page, PageFrom, ReadPage},
     sessions::ListAttempts,
-    threads::{ListTenants, Tenants, ThreadSummary},
+    threads::{ListTenants, Tenants},
 };
 
 use super::{OrderedRead, OrderedRows, keys};
@@ -56,6 +56,10 @@ impl<S: OrderedRead> OrderedRows<S> {
                 return self.tail(tenant, read).map(ReadResult::Content);
             }
             ReadArgs::OpenReservations(list) => rules::check_page(list.limit, list.max_bytes)?,
+            ReadArgs::Find(find) => {
+                rules::check_page(find.limit, find.max_bytes)?;
+                return self.find(tenant, find).map(ReadResult::Find);
+            }
             ReadArgs::Threads(list) => rules::check_page(list.limit, list.max_bytes)?,
             ReadArgs::Purgeable(list) => rules::check_limit(list.limit)?,
             ReadArgs::Tenants(list) => rules::check_limit(list.limit)?,
@@ -110,9 +114,8 @@ impl<S: OrderedRead> OrderedRows<S> {
             }
             ReadArgs::Threads(list) => {
                 let rows = self.threads(tenant)?;
-                let entries: Vec<ThreadSummary> =
-                    rows.iter().filter_map(|(id, row)| row.entry(tenant, id)).collect();
-                ReadResult::Threads(read::threads(list, entries.into_iter(), self.position()?))
+                let rows = rows.iter().map(|(id, row)| (id, row));
+                ReadResult::Threads(read::threads(list, tenant, rows, self.position()?))
             }
             ReadArgs::PlanPrune(plan) => {
                 let key = of(&plan.thread);
@@ -196,7 +199,7 @@ impl<S: OrderedRead> OrderedRows<S> {
         entries.map(read).collect()
     }
 
-    fn whole(&self, key: &MessageKey, row: &MessageRow) -> Result<Message, BoxError> {
+    pub(super) fn whole(&self, key: &MessageKey, row: &MessageRow) -> Result<Message, BoxError> {
         let content = self.find_content(key)?;
         Ok(row.message(&key.thread.tenant, &key.thread.thread, &key.id, content))
     }

@@ -1,5 +1,5 @@
 use throughline_core::{
-    Delta, Effect, ErrorKind, MessageState, PersistError, Result, Revision,
+    Delta, Effect, ErrorKind, MessageState, PersistError, Result, Revision, Seq,
     backend::{ContentFragment, Length, Tail},
     messages::{ContentChange, ContentCursor, ContentTail, ReadContent},
 };
@@ -9,6 +9,8 @@ use crate::rows::ChunkKind;
 /// The columns of a message that a tail read needs, in addition to the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentState {
+    /// The sequence number of the message.
+    pub seq: Seq,
     /// The state of the message.
     pub state: MessageState,
     /// The revision of the message.
@@ -68,6 +70,7 @@ impl TailStart {
         Ok(ContentTail {
             thread: read.thread.clone(),
             id: read.id.clone(),
+            seq: row.seq,
             state: row.state,
             revision: row.revision,
             replaced: self.is_replaced,

@@ -32,7 +32,8 @@ pub fn message_image(key: &MessageKey, row: &MessageRow, floor: Seq, content: Co
         }
         left => {
             let left = left.map(|seq| (seq, row.attachments.clone()));
-            ImagePart::Gone(GoneImage { thread: thread.clone(), id: id.clone(), left })
+            let revision = row.revision.max(row.replaced);
+            ImagePart::Gone(GoneImage { thread: thread.clone(), id: id.clone(), revision, left })
         }
     }
 }

@@ -17,6 +17,7 @@
 mod audit;
 mod changes;
 mod content;
+mod find;
 mod image;
 mod messages;
 mod prune;
@@ -27,6 +28,7 @@ pub use self::{
     audit::audit,
     changes::{changes, consumer_cursor, quarantined},
     content::{ChunksBackward, ContentState, TailStart},
+    find::{FindCriterion, FoundPage, MAX_SKIPPED},
     image::{message_image, thread_image},
     messages::{open_messages, page},
     prune::plan_prune,

@@ -8,22 +8,29 @@ use throughline_core::{
     },
 };
 
-/// A list of threads, of the summaries of all of them in any order.
-pub fn threads(
+use crate::rows::ThreadRow;
+
+/// A list of threads, of the rows of all of them in any order.
+pub fn threads<'r>(
     list: &ListThreads,
-    entries: impl Iterator<Item = ThreadSummary>,
+    tenant: &TenantId,
+    rows: impl Iterator<Item = (&'r ThreadId, &'r ThreadRow)>,
     position: Position,
 ) -> ThreadList {
     let limit = list.limit as usize;
-    let mut entries: Vec<ThreadSummary> = entries
+    let mut entries: Vec<ThreadSummary> = rows
+        .filter(|(_, row)| row.summary.as_ref().is_some_and(|summary| !summary.hidden))
+        .filter_map(|(thread, row)| row.entry(tenant, thread))
         .filter(|entry| list.shows(entry))
-        .filter(|entry| list.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry))))
+        .filter(|entry| list.after.as_ref().is_none_or(|after| after.is_before(entry)))
         .collect();
-    entries.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread)));
+    entries.sort_by(|a, b| {
+        list.order.compare((list.order.time_of(a), &a.thread), (list.order.time_of(b), &b.thread))
+    });
     let mut more = entries.len() > limit;
     entries.truncate(limit);
     more |= AnswerBytes::new(list.max_bytes).cut(&mut entries);
-    let next = if more { entries.last().map(ThreadCursor::of) } else { None };
+    let next = if more { entries.last().map(|last| ThreadCursor::of(list.order, last)) } else { None };
     ThreadList { threads: entries, damaged: Vec::new(), next, position }
 }
 

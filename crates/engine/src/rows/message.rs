@@ -19,7 +19,7 @@ pub struct MessageRow {
     pub role: Role,
     /// The state of the message.
     pub state: MessageState,
-    /// The revision of the content.
+    /// The revision of the content. That of a tombstone is the last one of its message.
     pub revision: Revision,
     /// The revision that last replaced the content; zero if nothing did. A tail read begins again after a replacement. A repair
     /// starts again at the first revision, so that after one this is a higher number.
@@ -104,11 +104,23 @@ impl MessageRow {
         self.replaced = self.revision.max(self.replaced.next());
     }
 
-    /// Returns the tombstone of the message, which has no content and no metadata.
+    /// Begins the revisions of a message whose id a deleted message had. Its cursors are of another replacement than those of the deleted
+    /// message. `chunks` is the number of the last chunk that the transaction has staged or deleted under the id.
+    pub(crate) fn begin_again(&mut self, chunks: u64) {
+        self.replaced = self.revision;
+        if self.state.is_open() {
+            (self.chunks, self.first_chunk) = (chunks, chunks + 1);
+        }
+    }
+
+    /// Returns the tombstone of the message, which has no content and no metadata. It keeps the last revision, counting replacements, so
+    /// that no later message of the id repeats one.
     #[must_use]
     pub fn tombstone(&self, last_change: LastChange) -> Self {
         Self {
             seq: None,
+            revision: self.revision.max(self.replaced),
+            replaced: Revision::ZERO,
             chunks: 0,
             first_chunk: 1,
             length: Length { bytes: 0, tail: Tail::Nothing },
@@ -125,6 +137,10 @@ impl MessageRow {
     #[must_use]
     pub const fn content_state(&self) -> ContentState {
         ContentState {
+            seq: match self.seq {
+                Some(seq) => seq,
+                None => Seq::ZERO,
+            },
             state: self.state,
             revision: self.revision,
             replaced: self.replaced,

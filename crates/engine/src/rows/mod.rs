@@ -18,6 +18,7 @@ mod chunk;
 mod consumer;
 mod event;
 mod idempotency;
+mod indexed_message;
 mod key;
 mod message;
 mod range;
@@ -30,6 +31,7 @@ pub use self::{
     consumer::{ConsumerKey, ConsumerRow, QuarantineCount, QuarantineKey},
     event::ChangeEvent,
     idempotency::IdempotencyRow,
+    indexed_message::IndexedMessage,
     key::{IdempotencyRowKey, MessageKey, ThreadKey},
     message::{DamagedRow, LastChange, MessageRow},
     range::{LeftoverPurge, LeftoverQuery, MessageRange, RangeKind},

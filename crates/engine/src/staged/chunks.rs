@@ -38,6 +38,7 @@ enum Undo {
     /// Text was appended to the last chunk, which had this length before.
     Extended(usize),
     Deleted(u64),
+    Dropped(Vec<StagedChunk>),
 }
 
 impl StagedChunks {
@@ -67,6 +68,17 @@ impl StagedChunks {
             self.undo.push((key.clone(), Undo::Deleted(staged.deleted_below)));
             staged.deleted_below = number;
         }
+    }
+
+    /// Drops the staged chunks of a deleted message, before a new message of its id. Returns the number of the last chunk that the
+    /// transaction has staged or deleted under the id: the chunks of the new message follow it, because no stage of a transaction may
+    /// delete a chunk and insert another one with its number.
+    pub fn begin_again(&mut self, key: &MessageKey) -> u64 {
+        let Some(staged) = self.messages.get_mut(key) else { return 0 };
+        let last = staged.chunks.last().map_or(0, |chunk| chunk.number);
+        let dropped = std::mem::take(&mut staged.chunks);
+        self.undo.push((key.clone(), Undo::Dropped(dropped)));
+        last.max(staged.deleted_below.saturating_sub(1))
     }
 
     /// Returns the content of a message whose stored content is `stored`.
@@ -113,6 +125,7 @@ impl StagedChunks {
                     }
                 }
                 Undo::Deleted(below) => staged.deleted_below = below,
+                Undo::Dropped(chunks) => staged.chunks = chunks,
             }
         }
     }
@@ -124,6 +137,23 @@ mod tests {
 
     fn key() -> MessageKey {
         MessageKey::new(&"a".parse().unwrap(), &"t".parse().unwrap(), &"m".parse().unwrap())
+    }
+
+    #[test]
+    fn chunks_of_the_next_message_follow_those_of_the_deleted_one() {
+        let (mut chunks, key) = (StagedChunks::default(), key());
+        assert_eq!(chunks.begin_again(&key), 0);
+        assert_eq!(chunks.append(&key, 3, &text("old")), 4);
+        chunks.set_savepoint();
+        chunks.delete_below(&key, 5);
+        assert_eq!(chunks.begin_again(&key), 4);
+        assert_eq!(chunks.append(&key, 4, &text("new")), 5);
+        assert_eq!(chunks.fold(&key, Content::empty()), Content::text("new"));
+        let inserted: Vec<_> = chunks.inserted().map(|(_, chunk)| chunk.number).collect();
+        assert_eq!((inserted, chunks.deleted().map(|(_, below)| below).collect()), (vec![5], vec![5]));
+        chunks.undo();
+        assert_eq!(chunks.fold(&key, Content::empty()), Content::text("old"));
+        assert_eq!(chunks.deleted().count(), 0);
     }
 
     fn text(text: &str) -> ContentChange {

@@ -26,8 +26,8 @@ pub use self::{
 };
 use crate::rows::{
     AgentKey, AliasQuery, AliasRow, AttemptKey, ChangeEvent, ConsumerKey, ConsumerRow, IdempotencyRow,
-    IdempotencyRowKey, LeftoverPurge, LeftoverQuery, MessageKey, MessageRow, QuarantineCount, QuarantineKey,
-    RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
+    IdempotencyRowKey, IndexedMessage, LeftoverPurge, LeftoverQuery, MessageKey, MessageRow, QuarantineCount,
+    QuarantineKey, RangeKind, RuntimeKey, SessionHeadKey, SessionKey, SessionQuery, ThreadKey, ThreadRow,
 };
 
 /// The rows of a transaction: the loaded rows, and the rows to write.
@@ -40,6 +40,9 @@ pub struct StagedRows {
     pub messages: StagedTable<MessageKey, MessageRow>,
     /// The whole content of messages, loaded or to be written. For an open message, without the staged chunks.
     pub contents: StagedTable<MessageKey, Content>,
+    /// The entries of messages in the index of metadata, if names are [declared](crate::Transaction::with_indexed_metadata). They
+    /// replace the earlier entries of the message; only an [added](StagedTable::added) message has none.
+    pub indexed: StagedTable<MessageKey, IndexedMessage>,
     /// Chunks of open messages to insert, and to delete.
     pub chunks: StagedChunks,
     /// Idempotency keys.
@@ -92,6 +95,7 @@ macro_rules! each_part {
         $rows.threads.$call();
         $rows.messages.$call();
         $rows.contents.$call();
+        $rows.indexed.$call();
         $rows.chunks.$call();
         $rows.idempotency.$call();
         $rows.aliases.$call();

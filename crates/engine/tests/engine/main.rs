@@ -3,6 +3,7 @@
 mod atomic;
 mod consumers;
 mod content;
+mod finds;
 mod repair;
 mod replay;
 mod round_trips;

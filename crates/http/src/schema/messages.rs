@@ -100,8 +100,10 @@ pub(crate) struct MessagePage {
     /// Whether there are more messages in the direction of the page.
     has_more: bool,
     /// The query parameter of the next page.
+    #[schema(nullable = false)]
     next: Option<NextPage>,
     /// The first open message.
+    #[schema(nullable = false)]
     first_open: Option<u64>,
     /// The last sequence number that the thread has assigned.
     last_seq: u64,
@@ -122,15 +124,21 @@ pub(crate) struct NextPage {
 #[derive(ToSchema)]
 pub(crate) struct DamagedMessage {
     thread: String,
+    #[schema(nullable = false)]
     seq: Option<u64>,
+    #[schema(nullable = false)]
     id: Option<String>,
 }
 
 /// A merge patch of a message.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct MessagePatch {
     /// The names to set; `null` removes a name. `null` for the whole map removes every name.
     metadata: Option<BTreeMap<String, Value>>,
+    /// The names to set where the message does not have them. No value is `null`, and no name is in `metadata`.
+    #[schema(required = false)]
+    where_absent: BTreeMap<String, Value>,
     /// The attachment keys; `null` removes all.
     attachments: Option<Vec<String>>,
 }
@@ -140,7 +148,11 @@ pub(crate) struct MessagePatch {
 pub(crate) struct Updated {
     thread: String,
     id: String,
+    seq: u64,
     metadata: BTreeMap<String, Value>,
+    /// The names of `whereAbsent` that the message had already.
+    #[schema(required = false)]
+    kept: Vec<String>,
     attachments: Vec<String>,
     revision: u64,
     deduplicated: bool,

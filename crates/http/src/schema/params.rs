@@ -81,7 +81,11 @@ pub(crate) struct ListThreadsQuery {
     labels: Option<BTreeMap<String, String>>,
     /// `true`, `false` (the default) or `any`.
     archived: Option<String>,
-    /// The `next` of the previous page.
+    /// `true` for threads without a settled message too; `false` is the default.
+    unlisted: Option<String>,
+    /// `latestActivity` (the default), `newestCreated` or `oldestCreated`.
+    order: Option<String>,
+    /// The `next` of the previous page, of a list in the same order.
     after: Option<String>,
     /// The most threads of the page.
     #[param(minimum = 1)]

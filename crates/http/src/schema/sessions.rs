@@ -64,19 +64,24 @@ pub(crate) struct SessionResolved {
 #[schema(rename_all = "camelCase")]
 pub(crate) struct Resolution {
     /// The session to resume.
+    #[schema(nullable = false)]
     session: Option<String>,
+    #[schema(nullable = false)]
     work_dir: Option<String>,
     /// The reason why the latest known session is withheld.
     withheld: Option<Value>,
+    #[schema(nullable = false)]
     gap: Option<Gap>,
     generation: u64,
     revision: u64,
+    #[schema(nullable = false)]
     binding: Option<Binding>,
 }
 
 /// A break in the memory of an agent.
 #[derive(ToSchema)]
 pub(crate) struct Gap {
+    #[schema(nullable = false)]
     session: Option<String>,
     /// The reason.
     reason: Value,
@@ -88,10 +93,12 @@ pub(crate) struct Gap {
 pub(crate) struct Binding {
     agent: String,
     thread: String,
+    #[schema(nullable = false)]
     pointer: Option<Pointer>,
     generation: u64,
     cause: String,
     revision: u64,
+    #[schema(nullable = false)]
     running: Option<RunLease>,
     /// Microseconds since 1970.
     created_at: i64,
@@ -105,10 +112,13 @@ pub(crate) struct Binding {
 pub(crate) struct Pointer {
     session: String,
     provider: String,
+    #[schema(nullable = false)]
     runtime: Option<Runtime>,
+    #[schema(nullable = false)]
     work_dir: Option<String>,
     generation: u64,
     state: String,
+    #[schema(nullable = false)]
     attempt: Option<String>,
 }
 

@@ -44,6 +44,7 @@ pub(crate) enum ContentPart {
 pub(crate) struct ContentTail {
     thread: String,
     id: String,
+    seq: u64,
     state: MessageState,
     revision: u64,
     /// Whether the content was replaced since the cursor. Then the answer begins at the start.
@@ -61,34 +62,48 @@ pub(crate) struct ContentTail {
 #[schema(rename_all = "camelCase")]
 pub(crate) struct ThreadEvent {
     /// A complete message was added.
+    #[schema(nullable = false)]
     added: Option<Message>,
     /// A reply begins. Its content is empty here.
+    #[schema(nullable = false)]
     reserved: Option<Message>,
     /// Content was appended.
+    #[schema(nullable = false)]
     delta: Option<AppendedContent>,
     /// The content begins again: discard what you have of it.
+    #[schema(nullable = false)]
     replaced: Option<AppendedContent>,
     /// A message is final.
+    #[schema(nullable = false)]
     finished: Option<EndedMessage>,
     /// A message was abandoned.
+    #[schema(nullable = false)]
     abandoned: Option<EndedMessage>,
     /// A final message was edited.
+    #[schema(nullable = false)]
     edited: Option<Message>,
     /// Metadata or attachments were changed. The content is empty here and has not changed.
+    #[schema(nullable = false)]
     updated: Option<Message>,
     /// A message was deleted.
+    #[schema(nullable = false)]
     deleted: Option<DeletedMessage>,
     /// The thread was created or changed.
+    #[schema(nullable = false)]
     thread: Option<ThreadSummary>,
     /// The messages up to a sequence number were deleted.
+    #[schema(nullable = false)]
     cleared: Option<DeletedMessages>,
     /// The messages up to a sequence number were deleted.
+    #[schema(nullable = false)]
     pruned: Option<DeletedMessages>,
     /// The thread was deleted. The data is empty.
     thread_deleted: Option<Value>,
     /// A message is damaged.
+    #[schema(nullable = false)]
     damaged: Option<DamagedMessage>,
     /// A change cannot be read.
+    #[schema(nullable = false)]
     unreadable: Option<UnreadableChange>,
 }
 

@@ -24,6 +24,9 @@ pub(crate) struct NewThread {
     /// Whether lists omit the thread until it is published.
     #[schema(required = false)]
     hidden: bool,
+    /// Whether the ids of deleted messages can be used again. The thread keeps this for its life.
+    #[schema(required = false)]
+    reuses_ids: bool,
 }
 
 /// The summary of a thread.
@@ -42,6 +45,9 @@ pub(crate) struct ThreadSummary {
     archived: bool,
     /// Whether lists show the thread.
     listed: bool,
+    /// Whether the ids of deleted messages can be used again.
+    #[schema(required = false)]
+    reuses_ids: bool,
     generation: u64,
     /// The last sequence number that the thread has assigned.
     last_seq: u64,
@@ -74,11 +80,12 @@ pub(crate) struct ForkPoint {
 /// A page of threads.
 #[derive(ToSchema)]
 pub(crate) struct ThreadPage {
-    /// The latest active threads first.
+    /// The threads, in the requested order.
     threads: Vec<ThreadSummary>,
     /// The threads of the page whose summary the store cannot read.
     damaged: Vec<String>,
     /// The value of `after` for the next page.
+    #[schema(nullable = false)]
     next: Option<String>,
     /// The position of the page. Changes after it are not on the page.
     position: u64,

@@ -12,6 +12,8 @@ on_each_store!(
     if_match_refuses_another_revision,
     if_none_match_answers_304_only_for_the_same_representation,
     a_null_clears_metadata_and_attachments,
+    metadata_is_set_where_it_is_absent,
+    an_id_is_used_again_where_the_thread_reuses_ids,
     a_precondition_on_the_thread_is_kept,
 );
 
@@ -51,8 +53,8 @@ async fn a_message_is_added_read_patched_edited_and_deleted(host: Host) {
     assert_eq!(
         patched.expect(200),
         json!({
-            "thread": "t", "id": "m/1", "metadata": {"starred": true}, "attachments": ["a.png"], "revision": 1,
-            "deduplicated": false
+            "thread": "t", "id": "m/1", "seq": 1, "metadata": {"starred": true}, "attachments": ["a.png"],
+            "revision": 1, "deduplicated": false
         })
     );
     let edited =
@@ -250,6 +252,37 @@ async fn a_null_clears_metadata_and_attachments(host: Host) {
     }
     let missing = client.call("PATCH", "/v1/threads/t/messages/no").json(&json!({"metadata": null}));
     missing.send().await.expect_problem(404, "not_found");
+}
+
+async fn metadata_is_set_where_it_is_absent(host: Host) {
+    let client = host.client();
+    let body = json!({"id": "m", "role": "user", "text": "x", "metadata": {"a": 1}});
+    client.post(MESSAGES, body).await.expect(201);
+    let path = "/v1/threads/t/messages/m";
+    let patch = |body: Value| {
+        let call = client.call("PATCH", path).json(&body);
+        async move { call.send().await }
+    };
+    let set = patch(json!({"whereAbsent": {"a": 2, "b": 2}})).await.expect(200);
+    assert_eq!((&set["metadata"], &set["kept"]), (&json!({"a": 1, "b": 2}), &json!(["a"])));
+    let both = patch(json!({"metadata": {"a": null}, "whereAbsent": {"c": [null]}})).await.expect(200);
+    assert_eq!((&both["metadata"], both.get("kept")), (&json!({"b": 2, "c": [null]}), None));
+    patch(json!({"whereAbsent": {"d": null}})).await.expect_problem(400, "invalid");
+    patch(json!({"whereAbsent": null})).await.expect_problem(400, "invalid");
+    patch(json!({"metadata": {"b": 1}, "whereAbsent": {"b": 2}})).await.expect_problem(400, "invalid");
+    assert_eq!(client.get(path).await.expect(200)["metadata"], json!({"b": 2, "c": [null]}));
+}
+
+async fn an_id_is_used_again_where_the_thread_reuses_ids(host: Host) {
+    let client = host.client();
+    let created = client.post("/v1/threads", json!({"id": "t", "reusesIds": true})).await.expect(201);
+    assert_eq!(created["reusesIds"], true);
+    add(&client, "m").await;
+    client.call("DELETE", "/v1/threads/t/messages/m").send().await.expect(200);
+    let again = add(&client, "m").await;
+    assert_eq!((&again["seq"], &again["revision"]), (&json!(2), &json!(3)));
+    let late = client.call("DELETE", "/v1/threads/t/messages/m").header("if-match", "\"1\"");
+    late.send().await.expect_problem(412, "stale");
 }
 
 async fn a_precondition_on_the_thread_is_kept(host: Host) {

@@ -10,6 +10,7 @@ on_each_store!(
     a_merge_patch_keeps_clears_and_sets,
     a_null_for_a_whole_map_clears_it,
     threads_are_listed_by_activity_in_pages,
+    threads_are_listed_by_creation_in_both_directions,
     an_id_with_any_character_survives_the_path,
 );
 
@@ -170,12 +171,45 @@ async fn threads_are_listed_by_activity_in_pages(host: Host) {
         "limit=201",
         "limit=x",
         "archived=maybe",
+        "unlisted=any",
+        "order=created",
         "after=x",
         "unknown=1",
         "owner=",
         "labels%5Ba%5D=",
     ] {
         client.get(&format!("/v1/threads?{query}")).await.expect_problem(400, "invalid");
+    }
+}
+
+async fn threads_are_listed_by_creation_in_both_directions(host: Host) {
+    let client = host.client();
+    for (id, at) in [("old", 1), ("new", 3), ("same", 3), ("middle", 2)] {
+        listed(&client, id, json!({"createdAt": at})).await;
+    }
+    client.post("/v1/threads", json!({"id": "empty", "createdAt": 4})).await.expect(201);
+    client.post("/v1/threads", json!({"id": "hidden", "createdAt": 5, "hidden": true})).await.expect(201);
+    let walk = async |query: &str| {
+        let (mut seen, mut target) = (Vec::new(), format!("/v1/threads?limit=2&{query}"));
+        loop {
+            let page = client.get(&target).await.expect(200);
+            let threads = page["threads"].as_array().unwrap().iter();
+            seen.extend(threads.map(|thread| thread["thread"].as_str().unwrap().to_owned()));
+            let Some(next) = page.get("next") else { return seen };
+            target = format!("/v1/threads?limit=2&{query}&after={}", next.as_str().unwrap());
+        }
+    };
+    assert_eq!(walk("order=newestCreated").await, ["same", "new", "middle", "old"]);
+    assert_eq!(walk("order=oldestCreated").await, ["old", "middle", "new", "same"]);
+    assert_eq!(walk("order=newestCreated&unlisted=true").await[..2], ["empty", "same"]);
+    assert_eq!(walk("order=latestActivity&unlisted=true").await[4], "empty");
+    assert_eq!(walk("order=latestActivity&unlisted=false").await.len(), 4);
+
+    let first = client.get("/v1/threads?limit=1&order=newestCreated").await.expect(200);
+    assert_eq!(first["next"], "newestCreated:3:same");
+    for order in ["latestActivity", "oldestCreated"] {
+        let other = format!("/v1/threads?order={order}&after={}", first["next"].as_str().unwrap());
+        client.get(&other).await.expect_problem(400, "invalid");
     }
 }
 

@@ -89,9 +89,6 @@ pub(super) struct StoredBlocks<'a> {
     chunks: Vec<Chunk<'a>>,
 }
 
-/// The revision of a reservation; the first chunk creates the next one.
-const RESERVED: u64 = 1;
-
 impl<'a> StoredBlocks<'a> {
     /// Parses the blocks. Refuses plaintext behind a chunk, and all plaintext unless it is accepted.
     pub(super) fn parse(stored: &'a Content, accepts_plaintext: bool) -> Result<Self, Unreadable> {
@@ -123,7 +120,8 @@ impl<'a> StoredBlocks<'a> {
 
     /// Refuses content without a chunk, except of a reservation, unless plaintext is accepted.
     pub(super) fn check_presence(&self, info: MessageInfo) -> Result<(), Unreadable> {
-        let is_reservation = info.state == MessageState::Reserved && info.revision == RESERVED;
+        // Of any revision: the id of a deleted message can be reserved again.
+        let is_reservation = info.state == MessageState::Reserved;
         let fits = !self.chunks.is_empty() || info.accepts_plaintext || is_reservation;
         if fits { Ok(()) } else { Err(Unreadable::Plaintext) }
     }

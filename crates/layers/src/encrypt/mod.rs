@@ -51,6 +51,8 @@
 //!   accepted](EncryptLayer::accept_plaintext).
 //!   [`ThreadSummary::bytes`](throughline_core::threads::ThreadSummary::bytes) and the bytes of a prune are sizes in
 //!   the store.
+//! - A [`FindMessages`](throughline_core::messages::FindMessages) is `Unsupported`, because each ciphertext of a value
+//!   is another one.
 //! - A title can have about 3,000 bytes; the exact limit depends on the length of the key's name. A longer title is
 //!   `TooLarge`.
 //! - Data that cannot be decrypted fails as [`Corrupt`](throughline_core::ErrorKind::Corrupt) with [`Unreadable`] as

@@ -133,6 +133,9 @@ fn open_read(result: &mut ReadResult, key_set: &mut KeySet<'_>) -> Result<()> {
             }
             Ok(())
         }
+        ReadResult::Find(found) => {
+            found.messages.iter_mut().try_for_each(|message| open_message(message, key_set))
+        }
         ReadResult::Attempts(list) => open_attempts(list, key_set),
         ReadResult::Images(_) => Err(refuse_row_images("encrypt")),
         ReadResult::Quarantined(list) => open_quarantined(list, key_set),

@@ -6,7 +6,15 @@ use std::{
 use super::seal::MessageKey;
 use throughline_core::{Revision, TenantId};
 
-type Map = HashMap<(TenantId, MessageKey), Revision>;
+type Map = HashMap<(TenantId, MessageKey), OpenMessage>;
+
+/// The revision of an open message, as the layer knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OpenMessage {
+    pub(super) revision: Revision,
+    /// Whether it is reserved: its next change of content is the first one.
+    pub(super) is_reserved: bool,
+}
 
 /// Caches the revisions of open messages that this process wrote, so that an append costs no read. The layer reads
 /// missing revisions, and the store refuses outdated ones.
@@ -24,41 +32,45 @@ struct Generations {
 const CAPACITY: usize = 2048;
 
 impl Revisions {
-    pub(super) fn get(&self, tenant: &TenantId, message_key: &MessageKey) -> Option<Revision> {
+    pub(super) fn get(&self, tenant: &TenantId, message_key: &MessageKey) -> Option<OpenMessage> {
         let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (tenant.clone(), message_key.clone());
-        if let Some(revision) = maps.young.get(&key) {
-            return Some(*revision);
+        if let Some(open) = maps.young.get(&key) {
+            return Some(*open);
         }
-        let revision = maps.old.remove(&key)?;
-        maps.keep(key, revision);
-        Some(revision)
+        let open = maps.old.remove(&key)?;
+        maps.keep(key, open);
+        Some(open)
     }
 
-    /// Caches the revision of a message; `None` removes a message that is no longer open.
-    pub(super) fn set(&self, tenant: &TenantId, message_key: MessageKey, revision: Option<Revision>) {
+    /// Caches an open message; `None` removes a message that is no longer open.
+    pub(super) fn set(&self, tenant: &TenantId, message_key: MessageKey, open: Option<OpenMessage>) {
         let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (tenant.clone(), message_key);
         maps.old.remove(&key);
-        match revision {
-            Some(revision) => maps.keep(key, revision),
+        match open {
+            Some(open) => maps.keep(key, open),
             None => drop(maps.young.remove(&key)),
         }
     }
 }
 
 impl Generations {
-    fn keep(&mut self, key: (TenantId, MessageKey), revision: Revision) {
+    fn keep(&mut self, key: (TenantId, MessageKey), open: OpenMessage) {
         if self.young.len() >= CAPACITY {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(key, revision);
+        self.young.insert(key, open);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(number: usize) -> OpenMessage {
+        OpenMessage { revision: Revision::new(number as u64), is_reserved: number == 0 }
+    }
 
     fn message_key(number: usize) -> MessageKey {
         ("t".parse().unwrap(), number.to_string().parse().unwrap())
@@ -68,8 +80,8 @@ mod tests {
     fn the_cache_is_bounded_and_keeps_used_revisions() {
         let (revisions, tenant) = (Revisions::default(), TenantId::default());
         for number in 0..10 * CAPACITY {
-            revisions.set(&tenant, message_key(number), Some(Revision::new(number as u64)));
-            assert_eq!(revisions.get(&tenant, &message_key(0)), Some(Revision::ZERO), "{number}");
+            revisions.set(&tenant, message_key(number), Some(at(number)));
+            assert_eq!(revisions.get(&tenant, &message_key(0)), Some(at(0)), "{number}");
         }
         let maps = revisions.0.lock().unwrap();
         assert!(maps.young.len() <= CAPACITY && maps.old.len() <= CAPACITY);
@@ -78,7 +90,7 @@ mod tests {
     #[test]
     fn a_settled_message_is_removed_and_tenants_are_separate() {
         let (revisions, tenant) = (Revisions::default(), TenantId::default());
-        revisions.set(&tenant, message_key(1), Some(Revision::FIRST));
+        revisions.set(&tenant, message_key(1), Some(at(1)));
         assert_eq!(revisions.get(&"other".parse().unwrap(), &message_key(1)), None);
         revisions.set(&tenant, message_key(1), None);
         assert_eq!(revisions.get(&tenant, &message_key(1)), None);

@@ -1,11 +1,12 @@
 //! Encrypts the operations of a call.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     binding::{Field, Part},
     chunks,
     key_set::KeySet,
+    revisions::OpenMessage,
 };
 use crate::transform::{FieldOwner, RewriteFields, Snippet, rewrite_args};
 use throughline_core::{
@@ -13,7 +14,8 @@ use throughline_core::{
     ThreadId, Title,
     backend::search::{Query, Tokenizer},
     changes::ConsumerArgs,
-    messages::{CarriesContent as _, UpdateContent, UpdateMode},
+    messages::{Add, CarriesContent as _, Reserve, UpdateContent, UpdateMode},
+    operations::Addressed as _,
     sessions::SessionArgs,
     threads::ThreadArgs,
 };
@@ -26,6 +28,10 @@ pub(super) type MessageKey = (ThreadId, MessageId);
 pub(super) struct StoreState {
     /// The revisions of the messages that the call changes.
     pub(super) revisions: HashMap<MessageKey, Revision>,
+    /// The reserved messages that the call changes: their next change of content is the first one.
+    pub(super) reserved: HashSet<MessageKey>,
+    /// The first revisions of the messages that the call makes, where they are not 1: by the index of the item of a batch.
+    pub(super) firsts: HashMap<(usize, MessageId), Revision>,
     /// The titles of the threads that the call renames: in plaintext, and as stored.
     pub(super) titles: HashMap<ThreadId, (Title, Title)>,
     /// Whether the call re-encrypts existing values: `null` is then a value and removes nothing.
@@ -39,6 +45,8 @@ enum Subject<'a> {
         revision: Revision,
         begins: bool,
     },
+    /// Imported messages, each with its first revision.
+    Imported(HashMap<&'a MessageId, Revision>),
     /// A metadata patch, in which `null` may remove a member.
     Patch {
         null_clears: bool,
@@ -63,13 +71,36 @@ pub(super) fn writes_chunk(update: &UpdateContent) -> bool {
 pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut StoreState) -> Result<()> {
     if let PersistArgs::Batch(batch) = args {
         for (index, item) in batch.items.iter_mut().enumerate() {
-            seal(item, key_set, known).map_err(|error| error.with_batch_index(index))?;
+            seal_item(item, index, key_set, known).map_err(|error| error.with_batch_index(index))?;
         }
         return Ok(());
     }
+    seal_item(args, 0, key_set, known)
+}
+
+fn seal_item(
+    args: &mut PersistArgs,
+    index: usize,
+    key_set: &KeySet<'_>,
+    known: &mut StoreState,
+) -> Result<()> {
+    // Whether a change of content is the first one of its message.
+    let mut begins = false;
     match args {
-        PersistArgs::Add(add) => known.made(&add.thread, &add.id),
-        PersistArgs::Reserve(reserve) => known.made(&reserve.thread, &reserve.id),
+        PersistArgs::Add(add) => {
+            let first = *add.revision.get_or_insert(known.first_of(index, &add.id));
+            known.revisions.insert((add.thread.clone(), add.id.clone()), first);
+        }
+        PersistArgs::Reserve(reserve) => {
+            let first = *reserve.revision.get_or_insert(known.first_of(index, &reserve.id));
+            let message_key = (reserve.thread.clone(), reserve.id.clone());
+            known.revisions.insert(message_key.clone(), first);
+            known.reserved.insert(message_key);
+        }
+        PersistArgs::Import(import) if import.revisions.is_empty() => {
+            let firsts = import.rows.iter().map(|row| known.first_of(index, &row.id));
+            import.revisions = firsts.collect();
+        }
         PersistArgs::UpdateContent(update) => {
             if !writes_chunk(update) {
                 return Ok(());
@@ -79,6 +110,9 @@ pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut Sto
             // A message without a known revision does not exist; the store returns that error.
             let on = on.unwrap_or(Revision::FIRST);
             update.expected = Some(on);
+            // A message at revision 1 is open only if it was reserved, and has no content then.
+            let is_reserved = known.reserved.remove(&message_key) || on == Revision::FIRST;
+            begins = is_reserved && update.mode != UpdateMode::Edit;
             known.revisions.insert(message_key, on.next());
         }
         PersistArgs::Thread(ThreadArgs::Rename(rename)) => {
@@ -100,7 +134,7 @@ pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut Sto
         _ => {}
     }
     let copy = args.clone();
-    let subject = subject(&copy, known);
+    let subject = subject(&copy, known, begins);
     rewrite_args("encrypt", args, &mut Sealer { subject, key_set })?;
     if let (PersistArgs::UpdateContent(plain), PersistArgs::UpdateContent(update)) = (&copy, &mut *args)
         && let Some(max) = plain.max_content_bytes
@@ -119,21 +153,33 @@ pub(super) fn seal(args: &mut PersistArgs, key_set: &KeySet<'_>, known: &mut Sto
 }
 
 impl StoreState {
-    fn made(&mut self, thread: &ThreadId, id: &MessageId) {
-        self.revisions.insert((thread.clone(), id.clone()), Revision::FIRST);
+    /// Records the revision of a message that the call changes.
+    pub(super) fn record(&mut self, message_key: &MessageKey, open: Option<OpenMessage>) {
+        let Some(OpenMessage { revision, is_reserved }) = open else { return };
+        self.revisions.insert(message_key.clone(), revision);
+        if is_reserved {
+            self.reserved.insert(message_key.clone());
+        }
+    }
+
+    /// Returns the first revision of a message that an item of the call makes.
+    fn first_of(&self, index: usize, id: &MessageId) -> Revision {
+        self.firsts.get(&(index, id.clone())).copied().unwrap_or(Revision::FIRST)
     }
 }
 
 /// Returns the owner of the content fields of `args`; `None` for an operation without content.
-fn subject<'a>(args: &'a PersistArgs, known: &StoreState) -> Option<Subject<'a>> {
+fn subject<'a>(args: &'a PersistArgs, known: &StoreState, begins: bool) -> Option<Subject<'a>> {
     Some(match args {
-        PersistArgs::Add(_) | PersistArgs::Reserve(_) | PersistArgs::Import(_) => {
-            Subject::Message { revision: Revision::FIRST, begins: true }
+        PersistArgs::Add(Add { revision, .. }) | PersistArgs::Reserve(Reserve { revision, .. }) => {
+            Subject::Message { revision: revision.unwrap_or(Revision::FIRST), begins: true }
+        }
+        PersistArgs::Import(import) => {
+            let ids = import.rows.iter().map(|row| &row.id);
+            Subject::Imported(ids.zip(import.revisions.iter().copied()).collect())
         }
         PersistArgs::UpdateContent(update) => {
             let made = known.revisions.get(&(update.thread.clone(), update.id.clone()));
-            // A message at its first revision is open only if it was reserved, and has no content then.
-            let begins = update.expected == Some(Revision::FIRST) && update.mode != UpdateMode::Edit;
             Subject::Message { revision: *made?, begins }
         }
         PersistArgs::Update(_) | PersistArgs::Thread(ThreadArgs::Label(_)) => {
@@ -174,6 +220,17 @@ impl Sealer<'_> {
         Ok(chunks::block(part, revision, &ciphertext))
     }
 
+    /// Returns the revision of the content of a message.
+    fn revision_of(&self, owner: FieldOwner<'_>) -> Result<Revision> {
+        match (&self.subject, owner.message) {
+            (Some(Subject::Message { revision, .. }), _) => Ok(*revision),
+            (Some(Subject::Imported(revisions)), Some(id)) => {
+                revisions.get(id).copied().ok_or_else(unexpected_field)
+            }
+            _ => Err(unexpected_field()),
+        }
+    }
+
     fn any_metadata(&self, owner: FieldOwner<'_>, metadata: &mut Metadata, null_clears: bool) -> Result<()> {
         *metadata = seal_metadata(metadata, null_clears, self.key_set, owner.thread, owner.message)?;
         Ok(())
@@ -182,7 +239,7 @@ impl Sealer<'_> {
 
 impl RewriteFields for Sealer<'_> {
     fn content(&mut self, owner: FieldOwner<'_>, content: &mut Content) -> Result<()> {
-        let Some(Subject::Message { revision, .. }) = self.subject else { return Err(unexpected_field()) };
+        let revision = self.revision_of(owner)?;
         *content = self.chunk(owner, Part::Whole, content.as_json(), revision)?;
         Ok(())
     }
@@ -215,7 +272,9 @@ impl RewriteFields for Sealer<'_> {
 
     fn reason(&mut self, owner: FieldOwner<'_>, reason: &mut String) -> Result<()> {
         let field = match &self.subject {
-            Some(Subject::Message { revision, .. }) => Field::Reason { revision: revision.get() },
+            Some(Subject::Message { .. } | Subject::Imported(_)) => {
+                Field::Reason { revision: self.revision_of(owner)?.get() }
+            }
             Some(Subject::Run { agent, attempt }) => Field::RunDetail { agent, attempt },
             Some(Subject::Quarantine { consumer, position }) => {
                 Field::Quarantine { consumer, position: *position }
@@ -251,6 +310,16 @@ impl RewriteFields for Sealer<'_> {
             *query = MessageId::mint().as_str().replace('-', "");
         }
         Ok(())
+    }
+
+    /// Refuses a find: each ciphertext of a value is another one.
+    fn criterion(&mut self, criterion: &mut Metadata) -> Result<()> {
+        let name = criterion.iter().next().map_or("", |(name, _)| name);
+        let detail = format!(
+            "messages cannot be found by the metadata field `{name}`: `encrypt` stores its values as ciphertext; keep a \
+             value to find by in a label of the thread"
+        );
+        Err(PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied))
     }
 }
 
@@ -329,6 +398,60 @@ pub(super) fn unknown_revisions(
         }
         _ => {}
     }
+}
+
+/// Collects the changes of open messages whose caller expects a revision other than the first: the layer has to know whether
+/// they are the first changes of reserved messages.
+pub(super) fn expected_opens(args: &PersistArgs) -> Vec<(MessageKey, Revision)> {
+    let mut found: Vec<(MessageKey, Revision)> = Vec::new();
+    let mut made = HashSet::new();
+    for item in args.each() {
+        let (Some(thread), Some(id)) = (item.thread(), item.message()) else { continue };
+        let message_key = (thread.clone(), id.clone());
+        match item {
+            PersistArgs::UpdateContent(update) if writes_chunk(update) && update.mode != UpdateMode::Edit => {
+                if let Some(expected) = update.expected.filter(|expected| *expected > Revision::FIRST)
+                    && made.insert(message_key.clone())
+                {
+                    found.push((message_key, expected));
+                }
+            }
+            PersistArgs::Add(_) | PersistArgs::Reserve(_) => drop(made.insert(message_key)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Returns the number of messages that the call makes.
+pub(super) fn count_made(args: &PersistArgs) -> usize {
+    let made = args.each().map(|item| match item {
+        PersistArgs::Add(_) | PersistArgs::Reserve(_) => 1,
+        PersistArgs::Import(import) => import.rows.len(),
+        _ => 0,
+    });
+    made.sum()
+}
+
+/// Returns the first revision of a message that the call makes, if the store refused another one that the layer has required.
+pub(super) fn first_revision(
+    args: &PersistArgs,
+    refusal: &PersistError,
+) -> Option<((usize, MessageId), Revision)> {
+    if (refusal.kind(), refusal.effect()) != (ErrorKind::Stale, Effect::NotApplied) {
+        return None;
+    }
+    let (revision, id) = (refusal.revision()?, refusal.message()?);
+    let index = refusal.batch_index().unwrap_or_default();
+    let is_ours = match args.each().nth(index)? {
+        PersistArgs::Add(add) => add.revision.is_none() && add.id == *id,
+        PersistArgs::Reserve(reserve) => reserve.revision.is_none() && reserve.id == *id,
+        PersistArgs::Import(import) => {
+            import.revisions.is_empty() && import.rows.iter().any(|row| row.id == *id)
+        }
+        _ => false,
+    };
+    is_ours.then(|| ((index, id.clone()), revision))
 }
 
 /// Collects the threads of renames with an expected title.

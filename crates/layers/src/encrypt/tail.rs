@@ -129,7 +129,7 @@ impl Opened<'_, '_> {
         }
         match self.reached {
             None => {
-                let is_reservation = tail.state == MessageState::Reserved && tail.revision == Revision::FIRST;
+                let is_reservation = tail.state == MessageState::Reserved;
                 let fits = self.key_set.accepts_plaintext() || is_reservation;
                 if fits { Ok(()) } else { Err(Unreadable::Plaintext) }
             }

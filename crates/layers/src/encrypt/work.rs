@@ -7,19 +7,20 @@ use super::{
     key_set::KeySet,
     layer::Shared,
     open::{self, Sent},
+    revisions::OpenMessage,
     seal::{self, MessageKey, StoreState},
     tail::open_tail,
 };
 use throughline_core::{
-    Context, Effect, ErrorKind, Message, Metadata, MetadataPatch, PersistArgs, PersistError, PersistRequest,
-    PersistResponse, PersistResult, ReadArgs, ReadResult, Result, Revision, TenantId, ThreadId,
+    Context, Effect, ErrorKind, Message, MessageState, Metadata, MetadataPatch, PersistArgs, PersistError,
+    PersistRequest, PersistResponse, PersistResult, ReadArgs, ReadResult, Result, TenantId, ThreadId,
     messages::{CarriesContent as _, GetMessage, ImportedRow, Update},
     pipeline::{ContentLimit, InnerService, PersistService},
     threads::{GetThread, LabelThread, ThreadArgs, ThreadSummary},
 };
 
 /// The most attempts at a change of content that other writers overtake.
-const TRIES: u32 = 64;
+const TRIES: usize = 64;
 
 pub(super) struct Work<S> {
     pub(super) inner: InnerService<S>,
@@ -92,15 +93,17 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         seal::expected_titles(original, &mut titles);
         let mut known = StoreState { reencrypts, ..StoreState::default() };
         for message_key in &revisions {
-            let revision = match self.shared.revisions.get(context.tenant(), message_key) {
-                Some(revision) => Some(revision),
-                None => self.revision(context, message_key).await?,
+            let open = match self.shared.revisions.get(context.tenant(), message_key) {
+                Some(open) => Some(open),
+                None => self.open_message(context, message_key).await?,
             };
-            known.revisions.extend(revision.map(|revision| (message_key.clone(), revision)));
+            known.record(message_key, open);
         }
+        self.read_reserved(context, original, &mut known).await?;
         self.read_titles(context, &titles, &mut known, key_set).await?;
         let mut taken = self.read_taken(context, original, key_set).await?;
-        for _ in 0..TRIES {
+        // Each message that the call makes can be refused once for its first revision.
+        for _ in 0..TRIES + seal::count_made(original) {
             let mut forwarded = original.clone();
             seal::seal(&mut forwarded, key_set, &mut known.clone())?;
             taken.pin(&mut forwarded);
@@ -109,6 +112,11 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
                 Ok(response) => return Ok((forwarded, response)),
                 Err(error) => error,
             };
+            if let Some((made, first)) = seal::first_revision(original, &refusal)
+                && known.firsts.insert(made, first) != Some(first)
+            {
+                continue;
+            }
             let may_be_ours = refusal.kind() == ErrorKind::Stale && refusal.effect() == Effect::NotApplied;
             if !may_be_ours || (revisions.is_empty() && titles.is_empty() && taken.is_empty()) {
                 return Err(refusal);
@@ -116,12 +124,13 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
             if let Some(unreadable) = taken.unreadable() {
                 return Err(unreadable);
             }
-            let mut now = StoreState { reencrypts, ..StoreState::default() };
+            let mut now = StoreState { reencrypts, firsts: known.firsts.clone(), ..StoreState::default() };
             for message_key in &revisions {
-                let revision = self.revision(context, message_key).await?;
-                self.shared.revisions.set(context.tenant(), message_key.clone(), revision);
-                now.revisions.extend(revision.map(|revision| (message_key.clone(), revision)));
+                let open = self.open_message(context, message_key).await?;
+                self.shared.revisions.set(context.tenant(), message_key.clone(), open);
+                now.record(message_key, open);
             }
+            self.read_reserved(context, original, &mut now).await?;
             self.read_titles(context, &titles, &mut now, key_set).await?;
             let taken_now = self.read_taken(context, original, key_set).await?;
             if (&now.revisions, &now.titles) == (&known.revisions, &known.titles) && taken_now.same_as(&taken)
@@ -136,9 +145,37 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         Err(PersistError::new(ErrorKind::Busy, detail).with_effect(Effect::NotApplied))
     }
 
-    /// Returns the revision of a message; `None` for a missing message.
-    async fn revision(&self, context: &Context, message_key: &MessageKey) -> Result<Option<Revision>> {
-        Ok(self.message(context, message_key).await?.map(|message| message.revision))
+    /// Returns the revision of a message, and whether it is reserved; `None` for a missing message.
+    async fn open_message(&self, context: &Context, message_key: &MessageKey) -> Result<Option<OpenMessage>> {
+        let message = self.message(context, message_key).await?;
+        Ok(message.map(|message| OpenMessage {
+            revision: message.revision,
+            is_reserved: message.state == MessageState::Reserved,
+        }))
+    }
+
+    /// Finds out which messages are reserved at a revision other than the first, where the caller expects that revision. Only a
+    /// thread that reuses ids has such messages.
+    async fn read_reserved(
+        &self,
+        context: &Context,
+        original: &PersistArgs,
+        known: &mut StoreState,
+    ) -> Result<()> {
+        for (message_key, expected) in seal::expected_opens(original) {
+            let cached = self.shared.revisions.get(context.tenant(), &message_key);
+            let open = match cached.filter(|open| open.revision == expected) {
+                Some(open) => Some(open),
+                None => match self.entry(context, &message_key.0).await? {
+                    Some(thread) if thread.reuses_ids => self.open_message(context, &message_key).await?,
+                    _ => None,
+                },
+            };
+            if open.is_some_and(|open| open.is_reserved && open.revision == expected) {
+                known.reserved.insert(message_key);
+            }
+        }
+        Ok(())
     }
 
     /// Returns a message as stored, without decryption.
@@ -216,16 +253,19 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
 
     /// Caches the revisions of open messages, so that the next append costs no read.
     fn remember_revisions(&self, tenant: &TenantId, result: &PersistResult) {
-        let record = |thread: &ThreadId, id: &throughline_core::MessageId, revision| {
-            self.shared.revisions.set(tenant, (thread.clone(), id.clone()), revision);
+        let record = |thread: &ThreadId, id: &throughline_core::MessageId, open| {
+            self.shared.revisions.set(tenant, (thread.clone(), id.clone()), open);
         };
         match result {
             PersistResult::Reserve(reserved) if !reserved.deduplicated => {
                 let message = &reserved.message;
-                record(&message.thread, &message.id, Some(message.revision));
+                let open = OpenMessage { revision: message.revision, is_reserved: true };
+                record(&message.thread, &message.id, Some(open));
             }
             PersistResult::UpdateContent(updated) if !updated.deduplicated => {
-                let open = updated.state.is_open().then_some(updated.revision);
+                let is_reserved = updated.state == MessageState::Reserved;
+                let open = OpenMessage { revision: updated.revision, is_reserved };
+                let open = updated.state.is_open().then_some(open);
                 record(&updated.thread, &updated.id, open);
             }
             PersistResult::Batch(batched) if !batched.deduplicated => {
@@ -277,8 +317,8 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
 /// Returns true for a patch that changes nothing, which re-encrypts values under the current key.
 fn is_empty_patch(args: &PersistArgs) -> bool {
     match args {
-        PersistArgs::Update(Update { metadata, attachments, .. }) => {
-            metadata.is_empty() && attachments.is_none()
+        PersistArgs::Update(Update { metadata, where_absent, attachments, .. }) => {
+            metadata.is_empty() && where_absent.is_empty() && attachments.is_none()
         }
         PersistArgs::Thread(ThreadArgs::Label(label)) => *label == LabelThread::new(label.thread.clone()),
         _ => false,

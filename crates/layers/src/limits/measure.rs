@@ -20,7 +20,7 @@ impl LimitsLayer {
                 bound(&mut update.max_content_bytes, self.content_bytes);
             }
             // Empty patches are for inner layers: `encrypt` uses one to re-encrypt metadata.
-            PersistArgs::Update(update) if !update.metadata.is_empty() => {
+            PersistArgs::Update(update) if !update.metadata.is_empty() || !update.where_absent.is_empty() => {
                 bound(&mut update.max_metadata_bytes, self.metadata_bytes);
             }
             PersistArgs::Thread(ThreadArgs::Label(label)) if !label.metadata.is_empty() => {
@@ -196,6 +196,16 @@ mod tests {
         };
         assert_eq!(check(update("1234567")), Ok(()));
         assert_eq!(check(update("12345678")), refused("11 bytes of metadata are more than the 10 allowed"));
+        let absent = |value: &str| {
+            let mut values = Metadata::new();
+            values.set("k", value).unwrap();
+            Update::setting_absent("t".parse().unwrap(), "m".parse().unwrap(), values)
+        };
+        assert_eq!(check(absent("1234567")), Ok(()));
+        assert_eq!(check(absent("12345678")), refused("11 bytes of metadata are more than the 10 allowed"));
+        let mut bounded = absent("1").into();
+        LIMITS.bound_growth(&mut bounded);
+        assert!(matches!(bounded, PersistArgs::Update(Update { max_metadata_bytes: Some(10), .. })));
         let key = || "a".parse::<AttachmentKey>().unwrap();
         assert_eq!(check(update("").with_attachments([key(), key()])), Ok(()));
         assert_eq!(

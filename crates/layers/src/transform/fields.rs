@@ -3,7 +3,7 @@
 use throughline_core::{
     Content, Delta, Effect, ErrorKind, MessageId, Metadata, PersistArgs, PersistError, PersistResult,
     ReadArgs, ReadResult, Result, ThreadId, Title,
-    messages::{CarriesContent, ContentFieldMut, FieldValueMut},
+    messages::{CarriesContent, ContentFieldMut, FieldValueMut, FindMessages},
     replication::ReplicaArgs,
     search::{SearchHit, SearchHits, SearchMessages},
     threads::ThreadArgs,
@@ -76,7 +76,7 @@ impl std::fmt::Debug for Snippet<'_> {
 ///
 /// struct Upper;
 ///
-/// // missing: `delta`, `metadata`, `metadata_patch`, `reason`, `title`, `preview`, `snippet`, `query`
+/// // missing: `delta`, `metadata`, `metadata_patch`, `reason`, `title`, `preview`, `snippet`, `query`, `criterion`
 /// impl RewriteFields for Upper {
 ///     fn content(&mut self, _: FieldOwner<'_>, content: &mut Content) -> Result<()> {
 ///         *content = Content::text(&content.plain_text(usize::MAX).to_uppercase());
@@ -141,6 +141,13 @@ pub trait RewriteFields {
     /// # Errors
     /// An error refuses the call.
     fn query(&mut self, query: &mut String) -> Result<()>;
+
+    /// Rewrites the metadata field and the value by which a find looks for messages, as
+    /// [`metadata`](Self::metadata) rewrites the field in a message.
+    ///
+    /// # Errors
+    /// An error refuses the call. A layer that does not store the same value for the same value each time refuses every find.
+    fn criterion(&mut self, criterion: &mut Metadata) -> Result<()>;
 }
 
 /// Rewrites every field of an operation, and of each item of a batch. `layer` is the name of the layer, for errors.
@@ -161,6 +168,15 @@ pub fn rewrite_args(layer: &str, args: &mut PersistArgs, rewriter: &mut impl Rew
         PersistArgs::Read(ReadArgs::Search(SearchMessages { query, thread: _, limit: _ })) => {
             rewriter.query(query)
         }
+        PersistArgs::Read(ReadArgs::Find(FindMessages {
+            metadata,
+            thread: _,
+            order: _,
+            visibility: _,
+            after: _,
+            limit: _,
+            max_bytes: _,
+        })) => rewriter.criterion(metadata),
         PersistArgs::Update(_) | PersistArgs::Thread(ThreadArgs::Label(_)) => rewrite(args, true, rewriter),
         PersistArgs::Add(_)
         | PersistArgs::Reserve(_)

@@ -202,6 +202,14 @@ impl<T: Transform> RewriteFields for Down<'_, T> {
         self.any_text(query);
         Ok(())
     }
+
+    fn criterion(&mut self, criterion: &mut Metadata) -> Result<()> {
+        let rewritten = self.facts(criterion, false).map_err(|why| self.refuse("metadata", why))?;
+        if let Some(rewritten) = rewritten {
+            *criterion = rewritten;
+        }
+        Ok(())
+    }
 }
 
 fn rewrite_snippet(snippet: &mut Snippet<'_>, edits: &Edits) {
@@ -239,6 +247,14 @@ impl<'a, T: Transform> Up<'a, T> {
         rewrite_json(json, usize::MAX, |text| self.transform.up(text))
     }
 
+    fn any_metadata(&mut self, metadata: &mut Metadata) {
+        let name = |up: &mut Self, name: &str| up.transform.up(name);
+        let value = |up: &mut Self, _: &str, json: &str| up.json(json);
+        if let Ok(Some(rewritten)) = rewrite_metadata(metadata, false, self, name, value) {
+            *metadata = rewritten;
+        }
+    }
+
     fn any_text(&self, text: &mut String) {
         if let Some(rewritten) = self.transform.up(text).apply(text) {
             *text = rewritten;
@@ -265,11 +281,7 @@ impl<T: Transform> RewriteFields for Up<'_, T> {
     }
 
     fn metadata(&mut self, _: FieldOwner<'_>, metadata: &mut Metadata) -> Result<()> {
-        let name = |up: &mut Self, name: &str| up.transform.up(name);
-        let value = |up: &mut Self, _: &str, json: &str| up.json(json);
-        if let Ok(Some(rewritten)) = rewrite_metadata(metadata, false, self, name, value) {
-            *metadata = rewritten;
-        }
+        self.any_metadata(metadata);
         Ok(())
     }
 
@@ -303,6 +315,11 @@ impl<T: Transform> RewriteFields for Up<'_, T> {
 
     fn query(&mut self, query: &mut String) -> Result<()> {
         self.any_text(query);
+        Ok(())
+    }
+
+    fn criterion(&mut self, criterion: &mut Metadata) -> Result<()> {
+        self.any_metadata(criterion);
         Ok(())
     }
 }

@@ -144,6 +144,9 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 let mine = |update: &&UpdateContent| update.thread == key.1 && update.id == key.2;
                 args.each().filter_map(change_of).filter(mine)
             };
+            if is_new {
+                expect_one_message(args, &key)?;
+            }
             let effects = if is_new { Effects::OF_A_NEW_MESSAGE } else { effects(changes()) };
             let state = self.shared.open.lock(&key, effects).await.map_err(|why| {
                 let index = match args {
@@ -235,6 +238,12 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
                 {
                     self.shared.open.begin(key, reserved.message.revision);
                 }
+                // The batch may have deleted an earlier message of the id before.
+                (Subject::Reserved(key), PersistResult::Reserve(_)) => {
+                    if let Some(Target { message, .. }) = messages.get_mut(key) {
+                        message.is_settled = false;
+                    }
+                }
                 (Subject::Changed { key, .. }, PersistResult::UpdateContent(updated)) => {
                     if let Some(Target { message, .. }) = messages.get_mut(key) {
                         message.is_settled |= !updated.state.is_open();
@@ -283,6 +292,28 @@ impl<S: PersistService<Error = PersistError>, T: Transform> Write<S, T> {
         }
         report_held(extensions, held);
     }
+}
+
+/// Refuses a batch that changes a message, deletes it, and reserves its id again: the layer has one state for the id, and would
+/// continue the text of the deleted message in the next one.
+fn expect_one_message(args: &PersistArgs, (_, thread, id): &Key) -> Result<()> {
+    let (mut is_changed, mut is_deleted) = (false, false);
+    for (index, item) in args.each().enumerate() {
+        let is_mine = item.thread() == Some(thread) && item.message() == Some(id);
+        match item {
+            PersistArgs::UpdateContent(_) if is_mine => is_changed = true,
+            PersistArgs::Reserve(_) if is_mine && is_changed && is_deleted => {
+                let detail = "the batch changes a message, deletes it and reserves its id again: divide it before the reservation";
+                let error = PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied);
+                return Err(error.about(thread, id).with_batch_index(index));
+            }
+            item => {
+                is_deleted |=
+                    item.deletes() && (is_mine || item.message().is_none() && item.thread() == Some(thread));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Updates the states after the store applied the write and the answer was lost.

@@ -13,7 +13,8 @@ impl Store {
     pub(super) fn put(&mut self, images: Vec<Image>) -> Result<()> {
         for image in images {
             let is_new = self.is_new(&image);
-            let mut transaction = Transaction::new(&*self, Limits::default());
+            let mut transaction =
+                Transaction::new(&*self, Limits::default()).with_indexed_metadata(self.index.names.clone());
             decided(transaction.put_image(&image, is_new))?;
             let (_, staged) = transaction.into_parts();
             self.commit(staged);

@@ -1,4 +1,4 @@
-use throughline_core::BoxError;
+use throughline_core::{BoxError, IndexedMetadata};
 
 use crate::pooler::Refusal;
 
@@ -50,6 +50,18 @@ pub enum OpenError {
     RowSecurity {
         /// The difference, and what to change.
         reason: &'static str,
+    },
+    /// The hosts of the store declare more metadata fields than it can index.
+    #[error(
+        "the store cannot index the metadata fields {declared}: hosts have already declared {stored}, and together they are \
+         more than {}; drop one with `drop_indexed_metadata`",
+        IndexedMetadata::MAX_NAMES
+    )]
+    IndexedMetadata {
+        /// The fields that this host declares.
+        declared: IndexedMetadata,
+        /// The fields that hosts have declared before.
+        stored: IndexedMetadata,
     },
     /// The server is older than the store requires.
     #[error("the server is PostgreSQL {found}, and 15 or newer is needed")]

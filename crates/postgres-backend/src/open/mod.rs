@@ -12,6 +12,7 @@ use tokio::time::timeout;
 pub use self::error::OpenError;
 pub(crate) use self::{fingerprint_key::StoreKey, read_only::examine};
 use crate::{
+    metadata_index,
     options::{MARK, Settings},
     pooler::Refusal,
     search,
@@ -19,8 +20,18 @@ use crate::{
     warnings,
 };
 
-/// Migrates the store to this version. Returns whether it has a full-text index, and the key of its fingerprints.
-pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenError> {
+/// The result of opening a store.
+pub(crate) struct Opened {
+    /// Whether the store has a full-text index.
+    pub(crate) has_index: bool,
+    /// Whether an index of metadata is to be built or removed.
+    pub(crate) has_metadata_work: bool,
+    /// The key of the fingerprints.
+    pub(crate) key: StoreKey,
+}
+
+/// Migrates the store to this version, and declares the metadata fields of the host.
+pub(crate) async fn open(settings: &Settings) -> Result<Opened, OpenError> {
     if !warnings::are_enabled() {
         return Err(OpenError::LogsDisabled);
     }
@@ -36,8 +47,10 @@ pub(crate) async fn open(settings: &Settings) -> Result<(bool, StoreKey), OpenEr
     .await?;
     let has_index = search::is_there(settings, &mut db).await?;
     let key = StoreKey::read(&mut db).await?;
+    let names = (&settings.options.indexed, &settings.options.dropped);
+    let has_metadata_work = metadata_index::declare(&mut db, names).await?;
     db.close().await?;
-    Ok((has_index, key))
+    Ok(Opened { has_index, has_metadata_work, key })
 }
 
 /// Waits for an answer of the server, up to the limit of the options.

@@ -1,16 +1,19 @@
 //! Examines a store that must not be changed.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use throughline_core::backend::search::Tokenizer;
+use throughline_core::{IndexedMetadata, backend::search::Tokenizer};
 use tokio::time::timeout;
 
 use super::{OpenError, in_time, look, migration};
-use crate::{options::Settings, row_security, search::State};
+use crate::{metadata_index::MetadataNames, options::Settings, row_security, search::State};
 
-/// Returns the tokenizer of the full-text index, if the store has an index.
+/// The indexes of a store: the tokenizer of its full-text index, if it has one, and the indexed metadata.
+type Searchable = (Option<Tokenizer>, IndexedMetadata);
+
+/// Returns the indexes of the store.
 ///
 /// It takes no lock, so that it neither waits for a process that migrates the store nor makes one wait.
-pub(crate) async fn examine(settings: &Settings) -> Result<Option<Tokenizer>, OpenError> {
+pub(crate) async fn examine(settings: &Settings) -> Result<Searchable, OpenError> {
     let limit = settings.options.answer_limit;
     let mut db = settings.servers.connect(limit).await?.connection;
     let index = in_time(settings, examine_once(settings, &mut db)).await?;
@@ -20,7 +23,7 @@ pub(crate) async fn examine(settings: &Settings) -> Result<Option<Tokenizer>, Op
 }
 
 /// Examines the store in one read-only transaction.
-async fn examine_once(settings: &Settings, db: &mut PgConnection) -> Result<Option<Tokenizer>, OpenError> {
+async fn examine_once(settings: &Settings, db: &mut PgConnection) -> Result<Searchable, OpenError> {
     // Behind a pooler, the former user of the server connection may have left prepared statements with the driver's
     // names.
     let names = if settings.options.pgbouncer { "DEALLOCATE ALL; " } else { "" };
@@ -29,7 +32,8 @@ async fn examine_once(settings: &Settings, db: &mut PgConnection) -> Result<Opti
     look(db, settings.options.pgbouncer).await?;
     migration::expect_current(db).await?;
     row_security::expect(db, settings.options.row_security).await?;
-    let index = State::read(&mut *db).await?.tokenizer();
+    let tokenizer = State::read(&mut *db).await?.tokenizer();
+    let indexed = MetadataNames::read(&mut *db).await?.indexed;
     sqlx::raw_sql("ROLLBACK").execute(db).await?;
-    Ok(index)
+    Ok((tokenizer, indexed))
 }

@@ -232,6 +232,7 @@ mod tests {
         Connections::new(&Settings {
             servers,
             listening: None,
+            names: std::sync::Arc::default(),
             options: PostgresOptions::new().readers(readers),
         })
     }

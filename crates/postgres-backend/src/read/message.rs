@@ -7,7 +7,10 @@ use throughline_core::{
     Content, Message, MessageId, Result, Seq, TenantId, ThreadId,
     messages::{DamagedMessage, GetMessage},
 };
-use throughline_engine::rows::{ContentBuilder, MessageRow};
+use throughline_engine::{
+    read::FindCriterion,
+    rows::{ContentBuilder, MessageRow},
+};
 
 use super::{Answer, Scope};
 use crate::rows::{counter, decode_message, message_columns, number, push_stored};
@@ -82,6 +85,12 @@ impl Stored {
         let Self { thread, seq, id, row, content } = self;
         let read = row.zip(content.and_then(|json| Content::from_json(json).ok()));
         read.ok_or(DamagedMessage { thread, seq, id })
+    }
+
+    /// Whether a find shows the message. One that cannot be decoded counts as shown, so that it is reported.
+    pub(super) fn matches(&self, criterion: &FindCriterion<'_>, floor: Seq) -> bool {
+        let Some(row) = &self.row else { return true };
+        row.seq.is_some_and(|seq| criterion.matches(floor, seq, row.state, &row.metadata))
     }
 
     fn is_open(&self) -> bool {

@@ -7,6 +7,7 @@ pub(crate) mod changes;
 mod connections;
 mod consumer;
 mod content;
+mod find;
 pub(crate) mod fitting;
 mod message;
 mod names;
@@ -23,7 +24,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use throughline_core::{
-    Effect, ErrorKind, PersistError, ReadArgs, ReadResult, Result, TenantId, ThreadId, Timestamp,
+    Effect, ErrorKind, IndexedMetadata, PersistError, ReadArgs, ReadResult, Result, TenantId, ThreadId,
+    Timestamp,
 };
 use throughline_engine::rows::ThreadRow;
 use tokio::time::{sleep, timeout};
@@ -164,7 +166,8 @@ async fn attempt_to(
         tokenizer: settings.options.tokenizer,
         ends: wait_until.min(Instant::now() + settings.options.answer_limit / 8 * 7),
     });
-    let answering = answer(connection.connection(), begun, tenant, read, now, searching);
+    let indexed = &settings.options.indexed;
+    let answering = answer(connection.connection(), begun, tenant, read, now, (searching, indexed));
     let answered = timeout(settings.options.answer_limit, answering).await;
     match answered {
         Ok(Ok((answer, in_transaction))) => {
@@ -199,7 +202,7 @@ async fn answer(
     tenant: &TenantId,
     read: &ReadArgs,
     now: Timestamp,
-    searching: Option<Searching>,
+    (searching, indexed): (Option<Searching>, &IndexedMetadata),
 ) -> Answer<(ReadResult, bool)> {
     // A single statement needs no transaction for one snapshot.
     if begun.is_optional
@@ -233,6 +236,7 @@ async fn answer(
                 Err(PersistError::unsupported(operation).into())
             }
         },
+        ReadArgs::Find(find) => scope.found(indexed, find).await.map(ReadResult::Find),
         ReadArgs::Audit(read) => scope.audit(read).await.map(ReadResult::Audit),
         ReadArgs::Images(read) => Ok(ReadResult::Images(replica::images(scope.db, read, now).await?)),
         ReadArgs::ReplicationStatus(_) => Ok(ReadResult::ReplicationStatus(replica::status(scope.db).await?)),

@@ -6,12 +6,14 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use throughline_core::{
     MessageId, Timestamp,
     backend::search::{Query, Tokenizer},
+    threads::{ListThreads, ThreadCursor, ThreadOrder},
 };
 use throughline_postgres_cluster::{Installation, URL_VARIABLE, shared};
 
 use super::{
     Scope,
     search::{BY_INDEX, FOUND, FOUND_IN_THREAD, Looking, MESSAGES, SearchSettings},
+    thread::statement,
 };
 use crate::{
     PostgresBackend,
@@ -21,7 +23,8 @@ use crate::{
 /// Fills a store with two tenants and their messages, in threads of a hundred. One message in a thousand contains
 /// another word. With `counted`, the tables are analyzed.
 const FILL: &str = "INSERT INTO throughline.threads (tenant, thread, last_seq, floor, generation, live, names, gone_at, \
-    gone_question, deleted, purgeable, listed, archived, active_at, entry) SELECT t, 'thread' || n, 100, 0, 1, 100, 0, 0, 0, false, false, true, false, 0, NULL \
+    gone_question, deleted, purgeable, listed, archived, active_at, created_at, entry) SELECT t, 'thread' || n, 100, 0, 1, 100, 0, 0, 0, false, false, true, false, \
+    n << 20, n, NULL \
     FROM unnest('{a,b}'::text[]) t, generate_series(0, 199) n; \
     INSERT INTO throughline.messages SELECT t, 'thread' || n / 100, 'm' || n, n, 'user', 'final', 1, 0, 1, 10, 0, NULL, NULL, n, n, \
     NULL, NULL, NULL, '[]' FROM unnest('{a,b}'::text[]) t, generate_series(0, 19999) n";
@@ -109,6 +112,38 @@ async fn search_uses_the_full_text_index_and_finds_each_message_by_its_key() {
         let messages = plan(&mut db, MESSAGES, "needle").await;
         assert!(messages.contains("messages_pkey") && !messages.contains("Seq Scan"), "{messages}");
         assert!(!messages.contains("messages_in_order"), "{messages}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_threads_uses_the_index_of_its_order() {
+    let Some(mut db) = store(true).await else { return };
+    // So many threads that no plan which reads them all is cheaper.
+    let more = "INSERT INTO throughline.threads (tenant, thread, last_seq, floor, generation, live, names, gone_at, \
+        gone_question, deleted, purgeable, listed, archived, active_at, created_at, entry) \
+        SELECT 'a', 'more' || n, 0, 0, 1, 0, 0, 0, 0, false, false, true, false, n << 20, n, NULL \
+        FROM generate_series(1, 20000) n; ANALYZE throughline.threads";
+    sqlx::raw_sql(more).execute(&mut db).await.unwrap();
+    for (order, index) in ThreadOrder::ALL.into_iter().zip([
+        "threads_by_activity",
+        "threads_by_creation",
+        "threads_by_creation",
+    ]) {
+        let cursor =
+            ThreadCursor { order, at: Timestamp::from_micros(10_000 << 20), thread: "t".parse().unwrap() };
+        let first = ListThreads::new(20).ordered_by(order);
+        for list in [first.clone(), first.after(cursor)] {
+            let explain = AssertSqlSafe(format!("EXPLAIN {}", statement(&list)));
+            let mut asked =
+                sqlx::query(explain).bind("a").bind(false).bind(true).bind(21_i64).bind(1_i64 << 20);
+            if let Some(after) = &list.after {
+                asked = asked.bind(after.at.as_micros()).bind(after.thread.as_str());
+            }
+            let rows = asked.fetch_all(&mut db).await.unwrap();
+            let plan: String = rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect();
+            assert!(plan.contains(index), "{order}: {plan}");
+            assert!(!plan.contains("Seq Scan"), "{order}: {plan}");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use throughline_core::{
     backend::{AnswerBytes, EstimatedSize as _, rules},
     threads::{
         GetThread, ListPurgeable, ListTenants, ListThreads, PurgeableThreads, Tenants, ThreadCursor,
-        ThreadList, ThreadSummary,
+        ThreadList, ThreadOrder, ThreadSummary,
     },
 };
 
@@ -30,9 +30,6 @@ struct Found {
     is_cut_behind: bool,
 }
 
-/// The first parameter for the names and values of labels.
-const LABELS: usize = 7;
-
 impl Scope<'_> {
     /// Reads the thread summary.
     pub(super) async fn entry(&mut self, get: &GetThread) -> Answer<Option<ThreadSummary>> {
@@ -50,12 +47,11 @@ impl Scope<'_> {
         let (position, ..) = self.feed_bounds().await?;
         let mut found = Vec::new();
         for archived in list.archived.map_or_else(|| vec![false, true], |archived| vec![archived]) {
-            self.find(list, archived, &mut found).await?;
+            for listed in if list.unlisted { &[true, false][..] } else { &[true] } {
+                self.find(list, (archived, *listed), &mut found).await?;
+            }
         }
-        found.sort_by(|a, b| {
-            let (a, b) = (&a.cursor, &b.cursor);
-            b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread))
-        });
+        found.sort_by(|a, b| a.cursor.compare(&b.cursor));
         let (limit, mut bytes) = (list.limit as usize, AnswerBytes::new(list.max_bytes));
         let (mut shown, mut more) = (0, false);
         for found in &found {
@@ -79,40 +75,22 @@ impl Scope<'_> {
         Ok(answer)
     }
 
-    async fn find(&mut self, list: &ListThreads, archived: bool, found: &mut Vec<Found>) -> Answer<()> {
-        let mut wanted: Vec<(&str, &str)> =
-            list.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        wanted.extend(list.owner.as_ref().map(|owner| ("", owner.as_str())));
-        let mut sql = concat!(
-            "SELECT t.active_slot, t.active_at, ",
-            thread_columns!(),
-            ", coalesce(octet_length(t.entry), 0) + 256 AS size FROM throughline.threads t WHERE t.tenant = $1 AND t.listed AND t.archived = $2 \
-             AND t.active_slot <= $3 >> 20 AND t.active_at <= $3 AND (t.active_at < $3 OR t.thread > $4)"
-        )
-        .to_owned();
-        for label in 0..wanted.len() {
-            let (name, value) = (LABELS + 2 * label, LABELS + 2 * label + 1);
-            // Writing into a string does not fail.
-            let _ = write!(
-                sql,
-                " AND EXISTS (SELECT 1 FROM throughline.labels l WHERE l.tenant = $1 AND l.name = ${name} \
-                 AND l.value = ${value} AND l.thread = t.thread)"
-            );
-        }
-        // The index is sorted by `active_slot`; threads with the same slot are sorted here.
-        sql.push_str(" ORDER BY t.active_slot DESC, t.active_at DESC, t.thread LIMIT $5");
-        let sql = fitting!("*", sql, "active_slot DESC, active_at DESC, thread", "$6");
-        let (active_at, thread) = match &list.after {
-            Some(after) => (after.active_at.as_micros(), after.thread.as_str()),
-            None => (i64::MAX, ""),
-        };
-        let mut asked = sqlx::query(AssertSqlSafe(sql))
+    async fn find(
+        &mut self,
+        list: &ListThreads,
+        (archived, listed): (bool, bool),
+        found: &mut Vec<Found>,
+    ) -> Answer<()> {
+        let wanted = wanted(list);
+        let mut asked = sqlx::query(AssertSqlSafe(statement(list)))
             .bind(self.tenant.as_str())
             .bind(archived)
-            .bind(active_at)
-            .bind(thread)
+            .bind(listed)
             .bind(i64::from(list.limit) + 1)
             .bind(i64::from(list.max_bytes));
+        if let Some(after) = &list.after {
+            asked = asked.bind(after.at.as_micros()).bind(after.thread.as_str());
+        }
         for (name, value) in wanted {
             asked = asked.bind(name).bind(value);
         }
@@ -121,8 +99,8 @@ impl Scope<'_> {
             let thread = thread_id(row.try_get("thread")?)?;
             let state = decode_thread(row)?;
             let entry = state.and_then(|state| state.entry(self.tenant, &thread));
-            let active_at = Timestamp::from_micros(row.try_get("active_at")?);
-            let cursor = ThreadCursor { active_at, thread };
+            let at = Timestamp::from_micros(row.try_get("sort_at")?);
+            let cursor = ThreadCursor { order: list.order, at, thread };
             found.push(Found { cursor, entry, is_cut_behind: false });
         }
         if let Some(last) = found.last_mut().filter(|_| !rows.is_empty()) {
@@ -170,6 +148,50 @@ impl Scope<'_> {
             rows.iter().map(|row| thread_id(row.try_get("thread")?)).collect::<sqlx::Result<_>>()?;
         Ok(PurgeableThreads { threads })
     }
+}
+
+/// The names and values of the labels that a list requires. The owner has the empty name.
+fn wanted(list: &ListThreads) -> Vec<(&str, &str)> {
+    let labels = list.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    labels.chain(list.owner.as_ref().map(|owner| ("", owner.as_str()))).collect()
+}
+
+/// Returns the statement of a list. The parameters are the tenant, the archive flag, whether the threads are listed, the limits
+/// of rows and of bytes, the time and the thread of the cursor if there is one, and the [`wanted`] names and values.
+pub(super) fn statement(list: &ListThreads) -> String {
+    // The index by activity is sorted by `active_slot`; threads with the same slot are sorted here.
+    let (position, after, order) = match list.order {
+        ThreadOrder::LatestActivity => (
+            "t.active_slot, t.active_at AS sort_at",
+            " AND t.active_slot <= $6 >> 20 AND t.active_at <= $6 AND (t.active_at < $6 OR t.thread > $7)",
+            "active_slot DESC, sort_at DESC, thread",
+        ),
+        ThreadOrder::NewestCreated => (
+            "t.created_at AS sort_at",
+            " AND (t.created_at, t.thread) < ($6, $7)",
+            "sort_at DESC, thread DESC",
+        ),
+        ThreadOrder::OldestCreated => {
+            ("t.created_at AS sort_at", " AND (t.created_at, t.thread) > ($6, $7)", "sort_at, thread")
+        }
+    };
+    let (after, labels) = if list.after.is_some() { (after, 8) } else { ("", 6) };
+    let mut sql = format!(
+        "SELECT {position}, {}, coalesce(octet_length(t.entry), 0) + 256 AS size FROM throughline.threads t \
+         WHERE t.tenant = $1 AND t.created_at IS NOT NULL AND t.archived = $2 AND t.listed = $3{after}",
+        thread_columns!()
+    );
+    for label in 0..wanted(list).len() {
+        let (name, value) = (labels + 2 * label, labels + 2 * label + 1);
+        // Writing into a string does not fail.
+        let _ = write!(
+            sql,
+            " AND EXISTS (SELECT 1 FROM throughline.labels l WHERE l.tenant = $1 AND l.name = ${name} \
+             AND l.value = ${value} AND l.thread = t.thread)"
+        );
+    }
+    let _ = write!(sql, " ORDER BY {order} LIMIT $4");
+    fitting!("*", sql, order, "$5")
 }
 
 pub(super) fn thread_id(stored: &str) -> sqlx::Result<ThreadId> {

@@ -10,6 +10,7 @@ mod cache;
 mod chunk;
 mod consumer;
 mod idempotency;
+mod indexed;
 mod message;
 mod range;
 mod session;
@@ -18,6 +19,8 @@ mod thread;
 mod writing;
 
 use throughline_engine::StagedRows;
+
+use crate::metadata_index::MetadataNames;
 
 pub(crate) use self::{
     alias::{alias_columns, alias_of},
@@ -31,10 +34,11 @@ pub(crate) use self::{
 };
 
 /// Returns the parts of a statement that write all staged rows except the change events.
-pub(crate) fn writing(staged: &StagedRows) -> Writing {
+pub(crate) fn writing(staged: &StagedRows, names: &MetadataNames) -> Writing {
     let mut writing = Writing::default();
     thread::write(staged, &mut writing);
     message::write(staged, &mut writing);
+    indexed::write(staged, names, &mut writing);
     chunk::write(staged, &mut writing);
     idempotency::write(staged, &mut writing);
     alias::write(staged, &mut writing);

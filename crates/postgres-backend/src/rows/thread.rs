@@ -69,6 +69,8 @@ struct Entry<'a> {
     archived: bool,
     hidden: bool,
     has_begun: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    reuses_ids: bool,
     forked_from: Option<ForkPoint>,
     created_at: Timestamp,
     changed_at: Timestamp,
@@ -92,6 +94,7 @@ impl<'a> Entry<'a> {
             archived: stats.archived,
             hidden: stats.hidden,
             has_begun: stats.has_begun,
+            reuses_ids: stats.reuses_ids,
             forked_from: stats.forked_from.clone(),
             created_at: stats.created_at,
             changed_at: stats.changed_at,
@@ -113,6 +116,7 @@ impl<'a> Entry<'a> {
             archived: self.archived,
             hidden: self.hidden,
             has_begun: self.has_begun,
+            reuses_ids: self.reuses_ids,
             forked_from: self.forked_from,
             created_at: self.created_at,
             changed_at: self.changed_at,
@@ -188,22 +192,22 @@ pub(super) fn columns<'k>(keys: impl Iterator<Item = &'k ThreadKey>) -> (Vec<&'k
 macro_rules! given {
     () => {
         "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
-         $9::bigint[], $10::boolean[], $11::boolean[], $12::boolean[], $13::boolean[], $14::bigint[], $15::text[]) \
-         AS k (tenant, thread, last_seq, floor, generation, live, names, gone_at, gone_question, deleted, purgeable, listed, \
-         archived, active_at, entry)"
+         $9::bigint[], $10::boolean[], $11::boolean[], $12::boolean[], $13::boolean[], $14::bigint[], $15::bigint[], \
+         $16::text[]) AS k (tenant, thread, last_seq, floor, generation, live, names, gone_at, gone_question, deleted, \
+         purgeable, listed, archived, active_at, created_at, entry)"
     };
 }
 
 const INSERT: &str = concat!(
     "INSERT INTO throughline.threads (tenant, thread, last_seq, floor, generation, live, names, gone_at, gone_question, \
-     deleted, purgeable, listed, archived, active_at, entry) SELECT k.* FROM ",
+     deleted, purgeable, listed, archived, active_at, created_at, entry) SELECT k.* FROM ",
     given!()
 );
 
 const UPDATE: &str = concat!(
     "UPDATE throughline.threads t SET last_seq = k.last_seq, floor = k.floor, generation = k.generation, live = k.live, \
      names = k.names, gone_at = k.gone_at, gone_question = k.gone_question, deleted = k.deleted, purgeable = k.purgeable, \
-     listed = k.listed, archived = k.archived, active_at = k.active_at, entry = k.entry FROM ",
+     listed = k.listed, archived = k.archived, active_at = k.active_at, created_at = k.created_at, entry = k.entry FROM ",
     given!(),
     " WHERE t.tenant = k.tenant AND t.thread = k.thread"
 );
@@ -229,6 +233,10 @@ fn bind(changed: &[(&ThreadKey, &ThreadRow)], part: &mut Writing) {
         .collect();
     let active_at =
         |row: &ThreadRow| row.summary.as_ref().map_or(0, |summary| summary.counters.active_at.as_micros());
+    let created_at = |row: &ThreadRow| {
+        let shown = row.summary.as_ref().filter(|summary| !summary.hidden);
+        shown.map(|summary| summary.created_at.as_micros())
+    };
     let (tenants, threads) = columns(changed.iter().map(|(key, _)| *key));
     part.bind(tenants)
         .bind(threads)
@@ -244,6 +252,7 @@ fn bind(changed: &[(&ThreadKey, &ThreadRow)], part: &mut Writing) {
         .bind(flag(|row| row.summary.as_ref().is_some_and(ThreadStats::is_listed)))
         .bind(flag(|row| row.summary.as_ref().is_some_and(|summary| summary.archived)))
         .bind(changed.iter().map(|(_, row)| active_at(row)).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, row)| created_at(row)).collect::<Vec<_>>())
         .bind(entries);
 }
 

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{Failure, damaged, not_durable},
+    metadata_index::MetadataNames,
     options::Settings,
     queue::Pending,
     replica::{self, Replicated},
@@ -60,7 +61,8 @@ impl Written {
 #[derive(Debug)]
 pub(super) enum Unprepared {
     Failed(Failure),
-    /// A minted id may exist already: the transaction is decided again, and every id is looked up.
+    /// A minted id may exist already, or a host has declared a metadata field: the transaction is decided again, and every id is
+    /// looked up.
     KnownIds,
 }
 
@@ -78,7 +80,8 @@ impl Prepared {
     }
 }
 
-const REPLICATION_STATE: &str = "SELECT epoch, is_replica FROM throughline.store WHERE id = 1";
+const REPLICATION_STATE: &str =
+    "SELECT epoch, is_replica, metadata_version FROM throughline.store WHERE id = 1";
 
 /// Runs everything except the commit. After a failure, the caller closes the connection or rolls back.
 pub(super) async fn prepare(
@@ -108,14 +111,18 @@ pub(super) async fn prepare(
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
         let limits = Limits::default().with_max_content_bytes(settings.options.max_content_bytes);
-        let mut transaction = Transaction::new(Source::new(loading), limits);
+        let names = settings.names.of_version(db, found.try_get("metadata_version")?).await?;
+        let mut transaction =
+            Transaction::new(Source::new(loading), limits).with_indexed_metadata(names.indexed.clone());
         let decided = decide(&mut transaction, db, batch, minted).await?;
         let (source, staged) = transaction.into_parts();
         if source.has_assumed(&staged) {
             return Ok(None);
         }
         let written = if decided.iter().any(|decided| decided.events.is_some()) {
-            let (written, held) = finish(settings, db, &staged, writer, number_of_batch).await?;
+            let finished = finish(settings, db, (&staged, &names), writer, number_of_batch).await?;
+            // A host has declared a metadata field since the names were read.
+            let Some((written, held)) = finished else { return Ok(None) };
             if let Err(refusal) = replication_rules::expect_primary(held.replication_state) {
                 return Ok(Some(Prepared::refused(batch, &refusal)));
             }
@@ -194,7 +201,7 @@ const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence
 /// commits durable.
 const FINISH: &str = concat!(
     "s AS (UPDATE throughline.store SET position = position + $1 WHERE id = 1 AND {written} \
-    RETURNING position - $1 AS base, epoch, is_replica, capture, audit, audit_hash), \
+    RETURNING position - $1 AS base, epoch, is_replica, capture, audit, audit_hash, metadata_version), \
     c AS (INSERT INTO throughline.changes (position, tenant, thread, at, kind) \
     SELECT s.base + k.n, k.tenant, k.thread, k.at, k.kind \
     FROM s, unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) AS k (n, tenant, thread, at, kind)) \
@@ -203,14 +210,15 @@ const FINISH: &str = concat!(
     " FROM s"
 );
 
-/// Writes all rows and takes the positions.
+/// Writes all rows and takes the positions. Returns `None` if the entries of the metadata index belong to another version of
+/// the declared names: the transaction is then decided again.
 async fn finish(
     settings: &Settings,
     db: &mut PgConnection,
-    staged: &StagedRows,
+    (staged, names): (&StagedRows, &MetadataNames),
     writer: &str,
     number_of_batch: u64,
-) -> sqlx::Result<(Written, Held)> {
+) -> sqlx::Result<Option<(Written, Held)>> {
     let events = staged.events.items();
     let taken = events.len() as u64;
     let (mut numbers, mut tenants, mut threads, mut times, mut kinds) =
@@ -224,7 +232,7 @@ async fn finish(
             kinds.push(serde_json::to_string(happened).expect("a change in memory serializes"));
         }
     }
-    let mut writing = writing(staged);
+    let mut writing = writing(staged, names);
     writing.part(WRITER).bind(writer).bind(number(number_of_batch));
     writing.end(FINISH).bind(number(taken)).bind(numbers).bind(tenants).bind(threads).bind(times).bind(kinds);
     let row = writing.fetch(db).await?;
@@ -232,6 +240,9 @@ async fn finish(
     let row = row.ok_or_else(broken)?;
     if let Some(setting) = row.try_get("off")? {
         return Err(not_durable(setting));
+    }
+    if row.try_get::<i64, _>("metadata_version")? != names.version {
+        return Ok(None);
     }
     let base = counter(row.try_get("base")?).ok_or_else(broken)?;
     let (written, held) =
@@ -247,7 +258,7 @@ async fn finish(
             trim(db, up_to).await?;
         }
     }
-    Ok((written, held))
+    Ok(Some((written, held)))
 }
 
 /// Deletes the changes up to a position.

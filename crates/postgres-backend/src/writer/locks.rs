@@ -45,6 +45,13 @@ impl Locks {
         locks
     }
 
+    /// The locks of threads, each with its tenant.
+    pub(crate) fn of_threads<'a>(threads: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut locks = Self::default();
+        threads.into_iter().for_each(|(tenant, thread)| locks.take(Of::Thread, tenant, thread, true));
+        locks
+    }
+
     /// An operation in one thread reads the counters of whole agents and runtimes (shared lock); an operation on
     /// them changes the counters (exclusive lock).
     fn take_for(&mut self, tenant: &str, session: &SessionArgs) {

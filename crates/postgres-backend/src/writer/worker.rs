@@ -231,7 +231,7 @@ impl Worker {
         };
         prepared.map_err(|unprepared| match unprepared {
             Unprepared::Failed(failure) => failure,
-            // Every id was looked up, so none was assumed to be new.
+            // Every id was looked up, so none was assumed to be new: two hosts have declared metadata fields.
             Unprepared::KnownIds => Failure::lost(),
         })
     }

@@ -3,6 +3,7 @@
 mod audit;
 mod erased;
 mod feed;
+mod finds;
 mod fingerprints;
 mod lost;
 mod lost_value;

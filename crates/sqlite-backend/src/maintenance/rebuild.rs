@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     error::is_taken,
+    metadata_index,
     open::{RECORD_REFERENCES, create_tables},
     replica::is_capture_trigger,
 };
@@ -58,11 +59,13 @@ struct Table {
 }
 
 impl Table {
-    /// Returns the tables of a store, except those of the full-text index: the store builds that one again.
+    /// Returns the tables of a store, except those of the full-text index and the index of metadata: the store builds these
+    /// again.
     fn all(of: &Connection) -> rusqlite::Result<Vec<Self>> {
         let mut statement = of.prepare(
             "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' \
-             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'search%' ORDER BY name",
+             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'search%' AND name <> 'metadata_values' \
+             ORDER BY name",
         )?;
         let tables = statement.query_map([], |row| Ok(Self { name: row.get(0)?, is_index: row.get(1)? }))?;
         tables.collect()
@@ -151,6 +154,7 @@ fn copy(source: &Connection, unfinished: &Path, stop: &Stop) -> Result<()> {
             complete_labels(&copy).map_err(failed)?;
         }
     }
+    metadata_index::rebuild(&copy).map_err(failed)?;
     copy_last_number(source, &copy).map_err(failed)?;
     for sql in triggers.into_iter().chain(capture_triggers(source).map_err(failed)?) {
         copy.execute_batch(&sql).map_err(failed)?;

@@ -20,6 +20,8 @@ pub struct Verification {
     /// The files of contents that no message has. They are no damage: a write that runs or failed, or a message that was deleted a
     /// moment ago left them. The store removes them.
     pub orphans: Vec<PathBuf>,
+    /// The entries of the metadata index.
+    pub indexed: u64,
     /// The idempotency keys.
     pub keys: u64,
     /// The threads, including deleted ones.
@@ -83,6 +85,8 @@ pub enum Part {
     Message,
     /// The chunks of an open message.
     Chunks,
+    /// The index of metadata. [`Maintenance::rebuild_into`](crate::Maintenance::rebuild_into) builds it again.
+    MetadataIndex,
     /// A provider alias of a message.
     Alias,
     /// The record of an idempotency key.

@@ -28,6 +28,7 @@ use crate::{
     error::EngineError,
     failpoint::Failpoint,
     file_guard::is_inherited,
+    metadata_index::{self, DeclareError, too_many},
     pause,
     read::Readers,
     reader_barrier::ReaderBarrier,
@@ -47,12 +48,13 @@ pub(crate) async fn open_read_only(options: SqliteOptions, path: &Path) -> Resul
         let path = Arc::clone(&path);
         tokio::task::spawn_blocking(move || read_only::examine(&path)).await
     };
-    let tokenizer = match examined {
+    let (tokenizer, indexed) = match examined {
         Ok(examined) => examined?,
         Err(error) => {
             return Err(OpenError::Io { path: path.to_path_buf(), source: std::io::Error::other(error) });
         }
     };
+    let options = options.index_metadata(indexed);
     let readers = Readers::open_read_only(&options, Arc::clone(&path), tokenizer).await?;
     Ok(SqliteReader::new(options, path, readers, tokenizer))
 }
@@ -139,6 +141,18 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
             Ok(change.commit()?)
         })?;
     }
+    let names = (&options.indexed, &options.dropped);
+    timeout.retry(|| {
+        if metadata_index::is_declared(&connection, names)? {
+            return Ok(());
+        }
+        let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        metadata_index::declare(&change, names).map_err(|error| match error {
+            DeclareError::Engine(error) => Unfit::File(OpenError::sqlite(path, error)),
+            DeclareError::TooMany { declared, stored } => Unfit::File(too_many(&declared, &stored)),
+        })?;
+        Ok(change.commit()?)
+    })?;
     Ok(connection)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use throughline_core::backend::search::Tokenizer;
+use throughline_core::{IndexedMetadata, backend::search::Tokenizer};
 
 use super::{
     OpenError,
@@ -10,14 +10,18 @@ use super::{
     migration, version,
 };
 use crate::{
-    error::EngineError, file_guard::is_inherited, read_only::Access, search::State, writer::with_suffix,
+    error::EngineError, file_guard::is_inherited, metadata_index::MetadataNames, read_only::Access,
+    search::State, writer::with_suffix,
 };
 
 /// The attempts to examine a closed store while other processes open and close it.
 const ATTEMPTS: u32 = 5;
 
-/// Returns the tokenizer of the full-text index of the store at `path`, if it has one. Blocks.
-pub(super) fn examine(path: &Path) -> Result<Option<Tokenizer>, OpenError> {
+/// The indexes of a store: the tokenizer of its full-text index, if it has one, and the indexed metadata.
+type Searchable = (Option<Tokenizer>, IndexedMetadata);
+
+/// Returns the indexes of the store at `path`. Blocks.
+pub(super) fn examine(path: &Path) -> Result<Searchable, OpenError> {
     if !version::is_safe(rusqlite::version_number()) {
         return Err(OpenError::UnsafeSqlite { version: rusqlite::version() });
     }
@@ -33,7 +37,7 @@ pub(super) fn examine(path: &Path) -> Result<Option<Tokenizer>, OpenError> {
             continue;
         }
         match examined {
-            Ok(tokenizer) => return Ok(tokenizer),
+            Ok(searchable) => return Ok(searchable),
             Err(Unfit::File(error)) => return Err(error),
             Err(Unfit::Sqlite(error)) => last = error.into(),
         }
@@ -63,7 +67,7 @@ fn access(path: &Path) -> Result<Access, OpenError> {
     }
 }
 
-fn examine_once(access: &Access, path: &Path) -> Result<Option<Tokenizer>, Unfit> {
+fn examine_once(access: &Access, path: &Path) -> Result<Searchable, Unfit> {
     let mut connection = match access.connect(path) {
         // The first pragma reads the file.
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
@@ -84,5 +88,6 @@ fn examine_once(access: &Access, path: &Path) -> Result<Option<Tokenizer>, Unfit
         }
     }
     let index = State::read(&snapshot)?;
-    Ok(index.tokenizer.filter(|_| index.indexed > 0 || index.complete || index.recovered.is_some()))
+    let has_index = index.indexed > 0 || index.complete || index.recovered.is_some();
+    Ok((index.tokenizer.filter(|_| has_index), MetadataNames::read(&snapshot)?.indexed))
 }

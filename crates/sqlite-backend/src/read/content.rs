@@ -19,6 +19,7 @@ pub(super) const CHUNK: &str = "SELECT 1, a.message_pk, a.n, a.kind, a.checksum,
 pub(super) fn tail(scope: Scope<'_>, read: &ReadContent) -> Result<Option<ContentTail>> {
     let found = get::find(scope, &read.thread, &read.id, |record| {
         let state = ContentState {
+            seq: record.message.seq,
             state: record.message.state,
             revision: record.message.revision,
             replaced: record.replaced,

@@ -10,6 +10,7 @@ mod call;
 mod changes;
 mod consumer;
 mod content;
+mod find;
 mod find_enough;
 mod get;
 mod images;
@@ -35,7 +36,8 @@ use std::{
 
 use rusqlite::Connection;
 use throughline_core::{
-    PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp, backend::search::Tokenizer,
+    IndexedMetadata, PersistError, ReadArgs, ReadResult, Result, TenantId, Timestamp,
+    backend::search::Tokenizer,
 };
 
 use self::{call::Times, pool::Pool, search::Searching};
@@ -50,6 +52,7 @@ pub(crate) struct Readers {
     attempts: u32,
     /// `None` without a full-text index.
     searching: Option<Searching>,
+    indexed: IndexedMetadata,
 }
 
 /// The environment of a read.
@@ -86,7 +89,8 @@ impl Readers {
     fn new(options: &SqliteOptions, pool: Pool, attempts: u32, tokenizer: Option<Tokenizer>) -> Self {
         let time_limit = options.search_time_limit;
         let searching = tokenizer.map(|tokenizer| Searching { tokenizer, time_limit });
-        Self { pool, wait_limit: options.wait_limit, attempts, searching }
+        let indexed = options.indexed.clone();
+        Self { pool, wait_limit: options.wait_limit, attempts, searching, indexed }
     }
 
     /// Answers a read.
@@ -100,9 +104,10 @@ impl Readers {
         let timeout_at = deadline.unwrap_or_else(|| Instant::now() + self.wait_limit);
         let searching = self.searching;
         let attempt = |read: ReadArgs| {
-            let of = tenant.clone();
-            let work =
-                move |db: &Connection| answer(Scope { db, tenant: &of, now, deadline }, searching, &read);
+            let (of, indexed) = (tenant.clone(), self.indexed.clone());
+            let work = move |db: &Connection| {
+                answer(Scope { db, tenant: &of, now, deadline }, (searching, &indexed), &read)
+            };
             self.pool.run(tenant.clone(), Times { timeout_at, deadline }, work)
         };
         for _ in 1..self.attempts {
@@ -132,7 +137,11 @@ fn is_changing(error: &PersistError) -> bool {
 const WITHOUT_INDEX: &str = "a search of a store that was opened without `search(true)`";
 
 /// Answers a read in the transaction of a reader.
-fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Result<ReadResult> {
+fn answer(
+    scope: Scope<'_>,
+    (searching, indexed): (Option<Searching>, &IndexedMetadata),
+    read: &ReadArgs,
+) -> Result<ReadResult> {
     match read {
         ReadArgs::Get(read) => get::get(scope, read).map(ReadResult::Get),
         ReadArgs::Content(read) => content::tail(scope, read).map(ReadResult::Content),
@@ -149,6 +158,7 @@ fn answer(scope: Scope<'_>, searching: Option<Searching>, read: &ReadArgs) -> Re
             Some(searching) => search::search(scope, searching, read).map(ReadResult::Search),
             None => Err(PersistError::unsupported(WITHOUT_INDEX)),
         },
+        ReadArgs::Find(read) => find::find(scope, indexed, read).map(ReadResult::Find),
         ReadArgs::Cursor(read) => consumer::cursor(scope, read).map(ReadResult::Cursor),
         ReadArgs::Aliases(list) => aliases::aliases(scope, list).map(ReadResult::Aliases),
         ReadArgs::Quarantined(list) => consumer::quarantined(scope, list).map(ReadResult::Quarantined),

@@ -1,10 +1,15 @@
 //! Tests for the cost of each statement: it grows with the result, and not with the size of the store.
 
 use rusqlite::{Connection, StatementStatus, ToSql};
+use throughline_core::{
+    Timestamp,
+    threads::{ListThreads, ThreadCursor, ThreadOrder},
+};
 
 use super::{
     aliases::{ALIASES, ALIASES_OF_MESSAGE},
     content::CHUNK,
+    find,
     get::GET,
     open, page, thread, threads,
 };
@@ -36,8 +41,9 @@ fn store(messages: i64) -> Connection {
              INSERT INTO threads (tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, \
              purgeable, last_segment, checksum) SELECT 'a', printf('t%06d', n), 0, 0, 1, 0, 0, 0, n <= 20, 0, 0 FROM numbers;
              INSERT INTO catalog (thread_pk, tenant, listed, archived, active_at, active_slot, hidden, has_begun, \
-             created_at, changed_at, messages, turns, bytes, last_seq, checksum, title, labels, metadata) \
-             SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, 0, 1, 1, 1, 1, 0, 'x', '{{}}', '{{}}' FROM numbers;
+              reuses_ids, created_at, changed_at, messages, turns, bytes, last_seq, checksum, thread, title, labels, metadata) \
+              SELECT n, 'a', n % 2, n % 3 = 0, n / 5 << 14, n / 5, 0, 1, 0, n % 2, 0, 1, 1, 1, 1, 0, printf('t%06d', n), 'x', \
+              '{{}}', '{{}}' FROM numbers;
              INSERT INTO labels SELECT 'a', 'k', iif(n <= 60, 'few', 'many'), n FROM numbers;
              INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, tail, \
              created_at, updated_at, position, checksum, metadata, content) \
@@ -126,14 +132,63 @@ fn a_settled_page_does_not_read_rows_after_an_open_message() {
 }
 
 #[test]
-fn the_cost_of_a_list_of_threads_is_that_of_its_page() {
-    // From the beginning, and from the middle of threads that were active at the same time.
-    for (active_at, thread) in [(i64::MAX, ""), (15 << 14, "t000076")] {
-        let begin: [&dyn ToSql; 6] = [&"a", &false, &active_at, &thread, &5, &Listed::slot(active_at)];
-        costs_the_same(&threads::statement(false, 0), &begin);
+fn the_cost_of_a_find_is_that_of_its_page() {
+    let cost = |messages: i64, sql: &str, parameters: &[&dyn ToSql]| {
+        let connection = store(messages);
+        connection
+            .execute_batch(
+                "INSERT INTO metadata_values (message_pk, name_pk, tenant, thread, thread_pk, seq, created_at, value) \
+                 SELECT n, n % 2, iif(n % 5, 'a', 'b'), 't000001', 1, n, n, iif(n % 7, 't:x', 't:y') FROM numbers",
+            )
+            .unwrap();
+        let mut statement = connection.prepare(&format!("{sql} LIMIT 5")).unwrap();
+        let rows = statement.query_map(parameters, |_| Ok(())).unwrap().map(Result::unwrap).count();
+        (statement.get_status(StatementStatus::VmStep), rows)
+    };
+    for (at, sql) in [0, i64::MAX].into_iter().zip(find::IN_THREAD) {
+        let parameters: &[&dyn ToSql] = &[&1, &1, &"t:x", &at];
+        let ((few, shown), (many, rows)) = (cost(200, sql, parameters), cost(10_000, sql, parameters));
+        assert_eq!((shown, rows), (5, 5), "{sql}");
+        assert!(many <= few + 10, "{few} steps of 200, {many} steps of 10000: {sql}");
     }
-    let few: [&dyn ToSql; 8] = [&"a", &false, &i64::MAX, &"", &5, &Listed::slot(i64::MAX), &"k", &"few"];
-    costs_the_same(&threads::statement(true, 1), &few);
+    for (at, sql) in [i64::MIN, i64::MAX].into_iter().zip(find::OF_TENANT) {
+        let parameters: &[&dyn ToSql] = &[&"a", &1, &"t:x", &at, &"", &at];
+        let ((few, shown), (many, rows)) = (cost(200, sql, parameters), cost(10_000, sql, parameters));
+        assert_eq!((shown, rows), (5, 5), "{sql}");
+        assert!(many <= few + 10, "{few} steps of 200, {many} steps of 10000: {sql}");
+    }
+    // In the middle of the messages of one moment.
+    for sql in find::OF_TENANT {
+        let middle =
+            |messages: i64| cost(messages, sql, &[&"a", &1, &"t:x", &(messages / 2), &"t000001", &7]);
+        let ((few, shown), (many, rows)) = (middle(200), middle(10_000));
+        assert_eq!((shown, rows), (5, 5), "{sql}");
+        assert!(many <= few + 10, "{few} steps of 200, {many} steps of 10000: {sql}");
+    }
+}
+
+#[test]
+fn the_cost_of_a_list_of_threads_is_that_of_its_page() {
+    for order in ThreadOrder::ALL {
+        let first = ListThreads::new(5).ordered_by(order);
+        for listed in [true, false] {
+            let begin: [&dyn ToSql; 4] = [&"a", &false, &listed, &5];
+            costs_the_same(&threads::statement(&first, false, 0), &begin);
+        }
+        let few: [&dyn ToSql; 9] = [&"a", &false, &true, &5, &0, &"", &0, &"k", &"few"];
+        costs_the_same(&threads::statement(&first, true, 1), &few);
+        let many: [&dyn ToSql; 9] = [&"a", &false, &true, &5, &0, &"", &0, &"k", &"many"];
+        costs_the_same(&threads::statement(&first, false, 1), &many);
+    }
+    // From the middle of threads that were active, or all of them created, at the same time.
+    for (order, at) in ThreadOrder::ALL.into_iter().zip([15 << 14, 1, 1]) {
+        let cursor =
+            ThreadCursor { order, at: Timestamp::from_micros(at), thread: "t000076".parse().unwrap() };
+        let rest = ListThreads::new(5).ordered_by(order).after(cursor);
+        let after: [&dyn ToSql; 7] = [&"a", &false, &true, &5, &at, &"t000076", &Listed::slot(at)];
+        let parameters = if order == ThreadOrder::LatestActivity { &after[..] } else { &after[..6] };
+        costs_the_same(&threads::statement(&rest, false, 0), parameters);
+    }
     costs_the_same(&format!("{} LIMIT 5", threads::PURGEABLE), &[&"a", &"t000010"]);
 }
 

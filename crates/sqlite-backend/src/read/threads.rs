@@ -1,6 +1,6 @@
 //! Lists threads.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 
 use rusqlite::{OptionalExtension as _, Row, ToSql, params, types::Value};
 use throughline_core::{
@@ -8,7 +8,7 @@ use throughline_core::{
     backend::{AnswerBytes, EstimatedSize as _, rules},
     threads::{
         ListPurgeable, ListTenants, ListThreads, PurgeableThreads, Tenants, ThreadCursor, ThreadList,
-        ThreadSummary,
+        ThreadOrder, ThreadSummary,
     },
 };
 
@@ -25,37 +25,73 @@ use crate::{
     },
 };
 
-/// The columns of a thread in a list, and its position: `active_at` in the slot, and `called` among those with the same
-/// time.
-///
-/// The index is in the order of the slots. A time outside of its slot is damaged. As a cursor it would break the list,
-/// so the row is sorted to the beginning of its slot. A name that has become a blob would sort after every text, and so
-/// after itself.
+/// The columns of a thread in a list, and its position.
 const COLUMNS: &str = concat!(
     "SELECT ",
     head_columns!(),
     ", ",
     entry_columns!(),
-    ", iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS sort_at, \
-     CAST(t.thread AS TEXT) AS called "
+    ", p.slot, p.sort_at, p.called, CAST(t.thread AS TEXT) "
 );
+/// The position in a list by activity: `sort_at` in the slot, and `called` among those with the same time.
+///
+/// The index is in the order of the slots. A time outside of its slot is damaged. As a cursor it would break the list,
+/// so the row is sorted to the beginning of its slot. A name that has become a blob would sort after every text, and so
+/// after itself.
+const ACTIVE_POSITION: &str = "c.active_slot AS slot, \
+     iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS sort_at, CAST(c.thread AS TEXT) AS called ";
+/// The position in a list by the time of creation. SQLite reads both columns from the index, which has them in order.
+const CREATED_POSITION: &str = "0 AS slot, c.created_at AS sort_at, c.thread AS called ";
 const ENTRY: usize = HEAD_COLUMNS;
-const ACTIVE_AT: usize = ENTRY + ENTRY_COLUMNS;
-const CALLED: usize = ACTIVE_AT + 1;
-/// The slot is the last column but one of a summary.
-const SLOT: usize = ACTIVE_AT - 2;
+const SLOT: usize = ENTRY + ENTRY_COLUMNS;
+const SORT_AT: usize = SLOT + 1;
+const CALLED: usize = SORT_AT + 1;
+const NAME: usize = CALLED + 1;
 
-/// From the latest active thread on.
-const BY_ACTIVITY: &str = "FROM catalog c INDEXED BY catalog_by_activity \
-    CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
 /// From the threads with a label on: the first of the requested labels.
-const BY_LABEL: &str = "FROM labels l CROSS JOIN catalog c ON c.thread_pk = l.thread_pk \
-    CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
-const SHOWN: &str = " WHERE c.tenant = ?1 AND c.listed = 1 AND c.archived = ?2 AND c.active_slot <= ?6 \
-    AND (c.active_slot < ?6 OR (sort_at <= ?3 AND (sort_at < ?3 OR called > ?4)))";
-const IN_ORDER: &str = " ORDER BY c.active_slot DESC, sort_at DESC, called LIMIT ?5";
+const BY_LABEL: &str = "FROM labels l CROSS JOIN catalog c ON c.thread_pk = l.thread_pk";
+/// The columns of the threads at the positions `p`. The list sorts positions alone: a thread has many columns, and all threads of
+/// the first slot are sorted for one page.
+const AT_POSITIONS: &str = " CROSS JOIN catalog c ON c.thread_pk = p.thread_pk \
+    LEFT JOIN threads t ON t.thread_pk = p.thread_pk";
+const SHOWN: &str = " WHERE c.tenant = ?1 AND c.hidden = 0 AND c.archived = ?2 AND c.listed = ?3";
 /// The first of the parameters for the names and values of labels.
-const LABELS: usize = 7;
+const LABELS: usize = 8;
+
+/// The parts of the statement that depend on the order of the list. The parameters are the limit `?4`, and the cursor: its time
+/// `?5`, its thread `?6` and its slot `?7`.
+struct InOrder {
+    position: &'static str,
+    from: &'static str,
+    after: &'static str,
+    order: &'static str,
+}
+
+impl InOrder {
+    const fn of(order: ThreadOrder) -> Self {
+        const BY_CREATION: &str = "FROM catalog c INDEXED BY catalog_by_creation";
+        match order {
+            ThreadOrder::LatestActivity => Self {
+                position: ACTIVE_POSITION,
+                from: "FROM catalog c INDEXED BY catalog_by_activity",
+                after: " AND c.active_slot <= ?7 AND (c.active_slot < ?7 OR (sort_at <= ?5 AND (sort_at < ?5 OR called > ?6)))",
+                order: " ORDER BY slot DESC, sort_at DESC, called",
+            },
+            ThreadOrder::NewestCreated => Self {
+                position: CREATED_POSITION,
+                from: BY_CREATION,
+                after: " AND (c.created_at, c.thread) < (?5, ?6)",
+                order: " ORDER BY sort_at DESC, called DESC",
+            },
+            ThreadOrder::OldestCreated => Self {
+                position: CREATED_POSITION,
+                from: BY_CREATION,
+                after: " AND (c.created_at, c.thread) > (?5, ?6)",
+                order: " ORDER BY sort_at, called",
+            },
+        }
+    }
+}
 
 /// The largest number of threads with a label for which the list begins at the label. With more of them, the label is
 /// frequent among the threads of the tenant, and the list begins at the latest thread.
@@ -67,10 +103,14 @@ const COUNT: &str = "SELECT count(*) FROM \
 
 /// A thread at its position in the list.
 struct Found {
+    /// The slot of a list by activity; 0 in other lists.
     slot: i64,
-    active_at: i64,
-    /// The id, or the stored bytes if it cannot be read.
+    /// The time that the list is ordered by.
+    at: i64,
+    /// The id by which the list is ordered, or the stored bytes if it cannot be read.
     thread: Result<ThreadId, Option<Vec<u8>>>,
+    /// The id of the thread, if it can be read. In a list by the time of creation, the copy of it can differ by damage.
+    name: Option<ThreadId>,
     /// `None` if it cannot be read.
     entry: Option<ThreadSummary>,
     /// Whether further threads with the same archive flag follow that were not read.
@@ -85,17 +125,19 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
         read.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     wanted.extend(read.owner.as_ref().map(|owner| ("", owner.as_str())));
     let is_by_label = rarest_first(scope, &mut wanted)?;
-    let sql = statement(is_by_label, wanted.len());
+    let sql = statement(read, is_by_label, wanted.len());
     let mut found = Vec::new();
     for archived in read.archived.map_or_else(|| vec![false, true], |archived| vec![archived]) {
-        run(scope, &sql, read, archived, &wanted, &mut found)?;
+        for listed in if read.unlisted { &[true, false][..] } else { &[true] } {
+            run(scope, &sql, read, (archived, *listed), &wanted, &mut found)?;
+        }
     }
-    found.sort_by(|a, b| a.order().cmp(&b.order()));
+    found.sort_by(|a, b| a.compare(b, read.order));
     // A damaged row has no position. The page that covers its neighbors reports it, and the last page reports those
     // before the cursor too.
     let (limit, mut bytes) = (read.limit as usize, AnswerBytes::new(read.max_bytes));
     let (mut placed, mut shown, mut more) = (0, 0, false);
-    for (at, thread) in found.iter().enumerate().filter(|(_, thread)| thread.has_position()) {
+    for (at, thread) in found.iter().enumerate().filter(|(_, thread)| thread.has_position(read.order)) {
         let fits = thread.entry.as_ref().is_none_or(|entry| bytes.take(entry.estimated_size()));
         more |= placed == limit || !fits;
         if more {
@@ -106,14 +148,14 @@ pub(super) fn threads(scope: Scope<'_>, read: &ListThreads) -> Result<ThreadList
     let mut next = None;
     if more {
         found.truncate(shown);
-        next = found.last().and_then(Found::cursor);
+        next = found.last().and_then(|last| last.cursor(read.order));
     }
     let mut list =
         ThreadList { threads: Vec::with_capacity(found.len()), damaged: Vec::new(), next, position };
-    for Found { thread, entry, .. } in found {
+    for Found { name, entry, .. } in found {
         match entry {
             Some(entry) => list.threads.push(entry),
-            None => list.damaged.push(thread.unwrap_or_else(|_| nameless())),
+            None => list.damaged.push(name.unwrap_or_else(nameless)),
         }
     }
     Ok(list)
@@ -142,8 +184,11 @@ fn rarest_first(scope: Scope<'_>, wanted: &mut [(&str, &str)]) -> Result<bool> {
 }
 
 /// Returns the statement of a list with this number of labels.
-pub(super) fn statement(is_by_label: bool, labels: usize) -> String {
-    let mut sql = format!("{COLUMNS}{}{SHOWN}", if is_by_label { BY_LABEL } else { BY_ACTIVITY });
+pub(super) fn statement(read: &ListThreads, is_by_label: bool, labels: usize) -> String {
+    let InOrder { position, from, after, order } = InOrder::of(read.order);
+    let from = if is_by_label { BY_LABEL } else { from };
+    let after = if read.after.is_some() { after } else { "" };
+    let mut sql = [COLUMNS, "FROM (SELECT c.thread_pk, ", position, from, SHOWN, after].concat();
     for label in 0..labels {
         let (name, value) = (LABELS + 2 * label, LABELS + 2 * label + 1);
         if is_by_label && label == 0 {
@@ -155,7 +200,7 @@ pub(super) fn statement(is_by_label: bool, labels: usize) -> String {
             ));
         }
     }
-    sql.push_str(IN_ORDER);
+    sql.extend([order, " LIMIT ?4) p", AT_POSITIONS, order]);
     sql
 }
 
@@ -163,26 +208,24 @@ fn run(
     scope: Scope<'_>,
     sql: &str,
     read: &ListThreads,
-    archived: bool,
+    (archived, listed): (bool, bool),
     wanted: &[(&str, &str)],
     found: &mut Vec<Found>,
 ) -> Result<()> {
-    let (slot, active_at, thread) = match &read.after {
-        Some(after) => {
-            let active_at = after.active_at.as_micros();
-            (Listed::slot(active_at), active_at, after.thread.as_str())
-        }
-        // A damaged slot may be greater than that of any time.
-        None => (i64::MAX, i64::MAX, ""),
-    };
+    let (at, thread) =
+        read.after.as_ref().map_or((0, ""), |after| (after.at.as_micros(), after.thread.as_str()));
+    let slot = Listed::slot(at);
     let tenant = scope.tenant.as_str();
     let mut statement = scope.db.prepare_cached(sql).map_err(EngineError::from)?;
-    let (mut some, is_truncated) = find_enough(read.limit, Found::has_position, |row_limit| {
+    let has_position = |found: &Found| found.has_position(read.order);
+    let (mut some, is_truncated) = find_enough(read.limit, has_position, |row_limit| {
         let mut parameters: Vec<&dyn ToSql> =
-            vec![&tenant, &archived, &active_at, &thread, &row_limit, &slot];
+            vec![&tenant, &archived, &listed, &row_limit, &at, &thread, &slot];
         for (name, value) in wanted {
             parameters.extend([name as &dyn ToSql, value]);
         }
+        // Without labels, the last parameters are those of the cursor, and not every statement has them.
+        parameters.truncate(statement.parameter_count());
         let mut rows = statement.query(&parameters[..]).map_err(EngineError::from)?;
         let (mut found, mut bytes) = (Vec::new(), AnswerBytes::new(read.max_bytes));
         while let Some(row) = rows.next().map_err(EngineError::from)? {
@@ -194,7 +237,7 @@ fn run(
         }
         Ok((found, false))
     })?;
-    if let Some(last) = some.iter_mut().rfind(|thread| thread.has_position()) {
+    if let Some(last) = some.iter_mut().rfind(|thread| thread.has_position(read.order)) {
         last.is_truncated_after = is_truncated;
     }
     found.append(&mut some);
@@ -205,32 +248,45 @@ impl Found {
     fn read(scope: Scope<'_>, row: &Row<'_>) -> Self {
         let tenant = scope.tenant;
         let thread = thread_id(row, CALLED).ok_or_else(|| row.text(CALLED).map(<[u8]>::to_vec));
-        let entry = thread.as_ref().ok().and_then(|thread| {
+        let name = thread_id(row, NAME);
+        let entry = name.as_ref().and_then(|thread| {
             let (_, head) = Head::read(row, 0, tenant.as_str(), thread.as_str())?;
             let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str())?;
             Some(entry.summary(tenant, thread, &head))
         });
-        let [slot, active_at] = [SLOT, ACTIVE_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
-        Self { slot, active_at, thread, entry, is_truncated_after: false }
+        let [slot, at] = [SLOT, SORT_AT].map(|column| row.integer(column).unwrap_or(i64::MIN));
+        Self { slot, at, thread, name, entry, is_truncated_after: false }
     }
 
-    /// Returns the sort key, in the order of the statement.
-    fn order(&self) -> impl Ord {
-        let called = match &self.thread {
+    /// Compares the positions in the order of the statement.
+    fn compare(&self, other: &Self, order: ThreadOrder) -> Ordering {
+        let position = |found: &Self| (found.slot, found.at);
+        let by_time = position(self).cmp(&position(other));
+        let by_name = self.called().cmp(&other.called());
+        match order {
+            ThreadOrder::LatestActivity => by_time.reverse().then(by_name),
+            ThreadOrder::NewestCreated => by_time.then(by_name).reverse(),
+            ThreadOrder::OldestCreated => by_time.then(by_name),
+        }
+    }
+
+    fn called(&self) -> Option<&[u8]> {
+        match &self.thread {
             Ok(thread) => Some(thread.as_str().as_bytes()),
             Err(bytes) => bytes.as_deref(),
-        };
-        (Reverse(self.slot), Reverse(self.active_at), called)
+        }
     }
 
-    /// Returns whether a cursor can name its position: that needs a valid id, and a time that belongs to its slot.
-    fn has_position(&self) -> bool {
-        self.thread.is_ok() && Listed::slot(self.active_at) == self.slot
+    /// Returns whether a cursor can name its position: that needs a valid id, which is that of the thread, and a time that
+    /// belongs to its slot. Two rows with the same damaged id would have one position.
+    fn has_position(&self, order: ThreadOrder) -> bool {
+        let is_in_slot = order != ThreadOrder::LatestActivity || Listed::slot(self.at) == self.slot;
+        self.name.is_some() && self.thread.as_ref().ok() == self.name.as_ref() && is_in_slot
     }
 
-    fn cursor(&self) -> Option<ThreadCursor> {
+    fn cursor(&self, order: ThreadOrder) -> Option<ThreadCursor> {
         let thread = self.thread.as_ref().ok()?.clone();
-        Some(ThreadCursor { active_at: Timestamp::from_micros(self.active_at), thread })
+        Some(ThreadCursor { order, at: Timestamp::from_micros(self.at), thread })
     }
 }
 

@@ -5,7 +5,7 @@ mod access;
 use std::{fmt, path::Path, sync::Arc};
 
 use throughline_core::{
-    Admitted, Backend, Capabilities, Durability, OpKind, ReadArgs, Reply, Result,
+    Admitted, Backend, Capabilities, Durability, IndexedMetadata, OpKind, ReadArgs, Reply, Result,
     backend::{OwnerProcess, search::Tokenizer},
 };
 
@@ -53,6 +53,7 @@ pub struct SqliteReader {
     path: Arc<Path>,
     readers: Readers,
     tokenizer: Option<Tokenizer>,
+    indexed: IndexedMetadata,
 }
 
 impl SqliteReader {
@@ -62,7 +63,8 @@ impl SqliteReader {
         readers: Readers,
         tokenizer: Option<Tokenizer>,
     ) -> Self {
-        Self { name: options.name, owner: OwnerProcess::current(), path, readers, tokenizer }
+        let SqliteOptions { name, indexed, .. } = options;
+        Self { name, owner: OwnerProcess::current(), path, readers, tokenizer, indexed }
     }
 
     /// Opens the file at `path`, with the default [`SqliteOptions`].
@@ -100,6 +102,7 @@ impl Backend for SqliteReader {
         let claims = Capabilities::new(Durability::PowerLoss)
             .with_operations(&[OpKind::Read])
             .with_changes()
+            .with_indexed_metadata(self.indexed.clone())
             .with_multi_process();
         match self.tokenizer {
             Some(tokenizer) => claims.with_search(tokenizer),

@@ -261,11 +261,11 @@ impl Fields<'_> {
     }
 }
 
-/// Returns the checksum of a tombstone. It covers its tenant, its thread and its id, and the position of the deletion.
-/// All other columns are the same in every tombstone.
-pub(crate) fn tombstone_checksum(owner: &[&str; 3], position: i64) -> i64 {
+/// Returns the checksum of a tombstone. It covers its tenant, its thread and its id, the last revision of the message, and the
+/// position of the deletion. All other columns are the same in every tombstone.
+pub(crate) fn tombstone_checksum(owner: &[&str; 3], revision: i64, position: i64) -> i64 {
     let owner = owner.iter().fold(Checksum::new(), |sum, name| sum.text(name));
-    owner.text(DELETED).integer(position).finish()
+    owner.text(DELETED).integer(revision).integer(position).finish()
 }
 
 /// A damaged row.

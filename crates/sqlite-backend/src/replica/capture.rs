@@ -165,7 +165,7 @@ mod tests {
             .collect();
         tables.retain(|table| !captured.contains(&table.as_str()) && !table.starts_with("search"));
         tables.sort_unstable();
-        // Labels derive from the summary, and chunks and segments from the message. The change events are copied by
+        // Labels derive from the summary, and chunks, segments and the index of metadata from the message. The change events are copied by
         // their positions, and the audit log by its numbers. All other tables belong to this store alone.
         assert_eq!(
             tables,
@@ -176,6 +176,8 @@ mod tests {
                 "changes",
                 "followed",
                 "labels",
+                "metadata_names",
+                "metadata_values",
                 "store",
                 "thread_segments",
                 "touched"

@@ -29,9 +29,10 @@ pub(super) fn put(
     (segment_positions, position): (i64, i64),
     images: &[Image],
 ) -> Applied<()> {
+    let indexed = threads.metadata_names(db)?.indexed.clone();
     let mut source = Source::for_images(db, threads);
     source.blobs = blobs;
-    let mut transaction = Transaction::new(source, Limits::default());
+    let mut transaction = Transaction::new(source, Limits::default()).with_indexed_metadata(indexed);
     let mut positions = Positions::new(position, segment_positions).with_known_ids(true);
     let mut has_lost_messages = Vec::new();
     let mut aliases = HashSet::new();

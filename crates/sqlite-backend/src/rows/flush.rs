@@ -6,7 +6,7 @@ use throughline_engine::{
 };
 
 use super::{
-    Source, alias, consumer, content, event, idempotency, label, leftover, message, session, thread,
+    Source, alias, consumer, content, event, idempotency, indexed, label, leftover, message, session, thread,
 };
 use crate::failure::Applied;
 
@@ -69,6 +69,7 @@ pub(crate) fn flush(source: &mut Source<'_>, staged: &StagedRows, at: &Positions
     message::insert(source, staged, at, &mut removed)?;
     content::insert_chunks(source, staged)?;
     message::update(source, staged, at)?;
+    indexed::write(source, staged)?;
     removed.forget_segments(source)?;
     let elsewhere = |key: &ThreadKey| at.removed_elsewhere.get(key).copied().unwrap_or_default();
     thread::write(source, staged, |key| removed.up_to(key).max(elsewhere(key)))?;

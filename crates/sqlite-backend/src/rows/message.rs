@@ -92,7 +92,7 @@ impl Found {
     }
 
     /// Reads [`message_columns!`] of a tombstone, or of a message that is removed or overwritten in any case. It reads
-    /// only its sequence number, its chunks, its attachments and the name of its blob, and verifies nothing.
+    /// only its sequence number, its revision, its chunks, its attachments and the name of its blob, and verifies nothing.
     pub(super) fn read_removed(row: &Row<'_>) -> Result<Self, Damage> {
         let id = row.text(2).and_then(|text| MessageId::new(str::from_utf8(text).ok()?).ok());
         let seq = row.integer(3);
@@ -107,12 +107,14 @@ impl Found {
             if let Some(blob) = row.text(18).and_then(|text| BlobRef::parse(str::from_utf8(text).ok()?)) {
                 stored.content = StoredContent::Blob(blob);
             }
+            let revision = row.integer(6).and_then(|stored| u64::try_from(stored).ok());
+            let replaced = row.integer(19).and_then(|code| Some(MessageRow::from_tail_code(code)?.1));
             let row = MessageRow {
                 seq: seq.map(|seq| u64::try_from(seq).map(Seq::new)).transpose().ok()?,
                 role: Role::User,
                 state: MessageState::Abandoned,
-                revision: Revision::FIRST,
-                replaced: Revision::ZERO,
+                revision: revision.map_or(Revision::FIRST, Revision::new),
+                replaced: replaced.unwrap_or(Revision::ZERO),
                 chunks: u64::try_from(appends).ok()?,
                 first_chunk: 1,
                 length: Length { bytes: 0, tail: Tail::Nothing },
@@ -223,7 +225,25 @@ impl RemovedMessages {
     }
 }
 
-/// Erases the rows of removed messages except their ids, and deletes the obsolete chunks.
+/// Returns the messages that replace a deleted message of their id. Only row images give a message another sequence number.
+fn saved_again<'s>(
+    source: &Source<'_>,
+    staged: &'s StagedRows,
+) -> Result<Vec<(&'s MessageKey, &'s MessageRow)>, PersistError> {
+    let mut again = Vec::new();
+    if source.overwrites {
+        return Ok(again);
+    }
+    for (key, row) in staged.messages.updated().filter(|(_, row)| !row.is_tombstone()) {
+        if stored(&source.messages, key)?.seq != row.seq.map(|seq| number(seq.get())) {
+            again.push((key, row));
+        }
+    }
+    Ok(again)
+}
+
+/// Erases the rows of removed messages except their ids, and deletes the obsolete chunks. The rows of deleted messages whose ids are
+/// used again are deleted completely.
 pub(super) fn erase(
     source: &mut Source<'_>,
     staged: &StagedRows,
@@ -240,7 +260,22 @@ pub(super) fn erase(
         source.dropped(blob.as_ref());
         // Not an update: only a deletion makes SQLite join pages that it leaves nearly empty.
         source.db.prepare_cached("DELETE FROM messages WHERE message_pk = ?1")?.execute([message_pk])?;
-        insert_tombstone(source.db, Some(message_pk), thread_pk, key, position)?;
+        insert_tombstone(
+            source.db,
+            Some(message_pk),
+            thread_pk,
+            key,
+            (number(row.revision.get()), position),
+        )?;
+        if let Some(seq) = seq {
+            removed.record(&key.thread, seq);
+        }
+    }
+    for (key, _) in saved_again(source, staged)? {
+        let stored = stored(&source.messages, key)?;
+        let (message_pk, seq, blob) = (stored.message_pk, stored.seq, stored.content.blob().cloned());
+        source.dropped(blob.as_ref());
+        source.db.prepare_cached("DELETE FROM messages WHERE message_pk = ?1")?.execute([message_pk])?;
         if let Some(seq) = seq {
             removed.record(&key.thread, seq);
         }
@@ -282,6 +317,13 @@ pub(super) fn insert(
 ) -> Applied<()> {
     let db = source.db;
     let mut added: Vec<(&MessageKey, &MessageRow)> = staged.messages.added().collect();
+    // The full-text index and the copies of the store know a message by its number, which stays that of the id.
+    let again = saved_again(source, staged)?;
+    let mut numbers: HashMap<&MessageKey, i64> = HashMap::new();
+    for (key, row) in again {
+        numbers.insert(key, stored(&source.messages, key)?.message_pk);
+        added.push((key, row));
+    }
     if added.is_empty() {
         return Ok(());
     }
@@ -289,8 +331,8 @@ pub(super) fn insert(
     let mut insert = db.prepare_cached(
         "INSERT INTO messages (thread_pk, message_id, seq, segment, role, state, revision, appends, content_bytes, \
          tail, lease_ms, lease_expires_at, created_at, updated_at, position, checksum, metadata, attachments, \
-         abandon_reason, content) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+         abandon_reason, content, message_pk) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
     )?;
     let mut last: Option<(&ThreadKey, i64)> = None;
     for (key, row) in added {
@@ -298,7 +340,8 @@ pub(super) fn insert(
         let Some(seq) = row.seq.map(|seq| number(seq.get())) else {
             // Added and removed by this transaction: its sequence number counts as assigned anyway.
             let thread_pk = source.thread_pk(&key.thread)?;
-            let message_pk = insert_tombstone(db, None, thread_pk, key, position)?;
+            let revision = number(row.revision.get());
+            let message_pk = insert_tombstone(db, None, thread_pk, key, (revision, position))?;
             let given =
                 staged.threads.known(&key.thread).flatten().map_or(0, |row| number(row.last_seq.get()));
             removed.record(&key.thread, given);
@@ -343,10 +386,12 @@ pub(super) fn insert(
                 attachments,
                 row.abandon_reason,
                 column,
+                numbers.get(key),
             ])
             .map_err(|error| explain(key, at, error))?;
-        // Its chunks follow; and a replica looks for the rows that it has written from images.
-        if row.chunks > 0 || source.overwrites {
+        // Its chunks and its entries in the index follow; and a replica looks for the rows that it has written from images.
+        if row.chunks > 0 || source.overwrites || numbers.contains_key(key) || staged.indexed.is_changed(key)
+        {
             let stored = StoredMessage::new(db.last_insert_rowid(), Some(seq));
             source.messages.insert(key.clone(), StoredMessage { state: Some(row.state), ..stored });
         }
@@ -372,26 +417,27 @@ fn owner(key: &MessageKey) -> [&str; 3] {
     [key.thread.tenant.as_str(), key.thread.thread.as_str(), key.id.as_str()]
 }
 
-/// Inserts a tombstone with this number, or with a new one.
+/// Inserts a tombstone with this number, or with a new one, for the last revision of a message and the position of its deletion.
 fn insert_tombstone(
     db: &Connection,
     message_pk: Option<i64>,
     thread_pk: i64,
     key: &MessageKey,
-    position: i64,
+    (revision, position): (i64, i64),
 ) -> rusqlite::Result<i64> {
     db.prepare_cached(
         "INSERT INTO messages (message_pk, thread_pk, message_id, seq, segment, role, state, revision, appends, \
          content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
-         VALUES (?6, ?1, ?2, NULL, 0, 'user', ?3, 1, 0, 0, 0, 0, 0, ?4, ?5, '{}', '[]')",
+         VALUES (?6, ?1, ?2, NULL, 0, 'user', ?3, ?7, 0, 0, 0, 0, 0, ?4, ?5, '{}', '[]')",
     )?
     .execute(params![
         thread_pk,
         key.id.as_str(),
         DELETED,
         position,
-        tombstone_checksum(&owner(key), position),
+        tombstone_checksum(&owner(key), revision, position),
         message_pk,
+        revision,
     ])?;
     Ok(db.last_insert_rowid())
 }

@@ -11,6 +11,7 @@ mod event;
 mod flush;
 mod hidden;
 mod idempotency;
+mod indexed;
 mod label;
 mod leftover;
 mod message;

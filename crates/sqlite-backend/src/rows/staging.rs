@@ -1,5 +1,5 @@
 use rusqlite::Connection;
-use throughline_core::{PersistArgs, TenantId, Timestamp, threads::ThreadArgs};
+use throughline_core::{IndexedMetadata, PersistArgs, TenantId, Timestamp, threads::ThreadArgs};
 use throughline_engine::{Limits, Outcome, Transaction, Write};
 
 use super::{Positions, Source, ThreadCache, flush};
@@ -26,11 +26,12 @@ impl<'a> Staging<'a> {
     pub(crate) fn new(
         db: &'a Connection,
         (threads, blobs): (&'a mut ThreadCache, &'a mut BlobWriter),
-        limits: Limits,
+        (limits, indexed): (Limits, IndexedMetadata),
         segment_positions: i64,
         base: i64,
     ) -> Self {
-        let transaction = Transaction::new(Source::new(db, threads).with_blobs(blobs), limits);
+        let transaction = Transaction::new(Source::new(db, threads).with_blobs(blobs), limits)
+            .with_indexed_metadata(indexed);
         Self { transaction, segment_positions, base, ids_are_known: true }
     }
 

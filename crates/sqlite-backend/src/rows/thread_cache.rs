@@ -1,10 +1,14 @@
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use foldhash::fast::RandomState;
+use rusqlite::Connection;
 use throughline_engine::rows::ThreadKey;
 
 use super::thread::StoredThread;
-use crate::failure::Applied;
+use crate::{failure::Applied, metadata_index::MetadataNames};
 
 /// The number of threads that are kept from one transaction to the next: about a kilobyte each, and at most [`LARGE`]
 /// of the host's metadata.
@@ -12,14 +16,17 @@ const KEPT: usize = 4096;
 /// The bytes of metadata above which a thread is not kept.
 const LARGE: usize = 4096;
 
-/// The threads that the writer has loaded.
+/// The threads and the names of indexed metadata that the writer has loaded.
 ///
-/// A loaded thread is also valid in the next transaction, if no other writer has committed in between.
+/// A loaded row is also valid in the next transaction, if no other writer has committed in between.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadCache {
     threads: HashMap<ThreadKey, Option<StoredThread>, RandomState>,
     /// Written by this transaction, and not kept for the next one.
     large: Vec<ThreadKey>,
+    names: Option<Arc<MetadataNames>>,
+    /// Whether the names that were read last have work left.
+    has_work: bool,
     /// The position of the commit to which the threads belong. `None` during a transaction, and after one that was not
     /// committed.
     as_of: Option<i64>,
@@ -33,6 +40,25 @@ impl ThreadCache {
             self.threads.clear();
             self.large.clear();
         }
+        if !is_current {
+            self.names = None;
+        }
+    }
+
+    /// Returns the declared names of indexed metadata.
+    pub(crate) fn metadata_names(&mut self, db: &Connection) -> rusqlite::Result<Arc<MetadataNames>> {
+        if let Some(names) = &self.names {
+            return Ok(Arc::clone(names));
+        }
+        let names = Arc::new(MetadataNames::read(db)?);
+        self.has_work = names.has_work;
+        self.names = Some(Arc::clone(&names));
+        Ok(names)
+    }
+
+    /// Returns, once after the names were read, whether their indexes are to be built or removed.
+    pub(crate) fn has_found_work(&mut self) -> bool {
+        std::mem::take(&mut self.has_work)
     }
 
     /// Records that the transaction was committed at this position.
@@ -85,7 +111,6 @@ impl ThreadCache {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
     use throughline_core::{
         Metadata, NewThread, PersistArgs, Timestamp,
         backend::ThreadStats,

@@ -57,14 +57,14 @@ impl Progress {
         Ok(progress.filter(|progress| progress.checksum() == checksum))
     }
 
-    pub(super) fn read(connection: &Connection) -> Result<Self, EngineError> {
+    pub(crate) fn read(connection: &Connection) -> Result<Self, EngineError> {
         let read = connection.prepare_cached(Self::SELECT)?.query_row([], Self::of)?;
         read.ok_or(EngineError::Damaged { subject: "the position of the store" })
     }
 
     /// Advances to the last change in `changes`. That is usually the position of the store. It is later if SQLite had
     /// ended a transaction and a statement committed a change by itself: that position must not be used again.
-    pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(crate) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let last: Option<i64> = connection
             .prepare_cached("SELECT max(position) FROM changes")?
             .query_row([], |row| row.get(0))?;
@@ -72,7 +72,7 @@ impl Progress {
         Ok(())
     }
 
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
                 "UPDATE store SET position = ?1, kept_after = ?2, fence_transaction_count = ?3, checksum = ?4, \

@@ -91,6 +91,9 @@ impl Worker {
         let mut blobs = self.blobs.take().unwrap_or_else(|| self.limits.blobs(&self.path));
         let filled = self.fill(&connection, (&mut threads, &mut blobs), &mut batch);
         self.unnamed_blobs.add(blobs.end_transaction());
+        if threads.has_found_work() {
+            self.metadata.found();
+        }
         (self.threads, self.blobs) = (threads, Some(blobs));
         let taken = batch.len();
         match filled {
@@ -135,12 +138,13 @@ impl Worker {
         batch.begun_at = progress.position;
         threads.begin(progress.position);
         let limits = Limits::default().with_max_content_bytes(self.limits.max_content_bytes);
+        let indexed = threads.metadata_names(connection)?.indexed.clone();
         let mut filling = Filling {
             connection,
             staging: Staging::new(
                 connection,
                 (threads, blobs),
-                limits,
+                (limits, indexed),
                 self.limits.segment,
                 progress.position,
             ),

@@ -31,6 +31,7 @@ use crate::{
     failpoint::{Failpoint, Failpoints},
     file_guard::FileGuard,
     health::{Alarm, Condition, HealthState, WriterStep},
+    metadata_index::MetadataWork,
     open::OpenError,
     queue::{Queue, Woken},
     reader_barrier::ReaderBarrier,
@@ -92,6 +93,7 @@ pub(super) struct Worker {
     pub(super) failpoints: Failpoints,
     pub(super) commits: CommitWatch,
     pub(super) index: Index,
+    pub(super) metadata: MetadataWork,
     /// `None` during a transaction.
     pub(super) blobs: Option<BlobWriter>,
     pub(super) unnamed_blobs: Collector,
@@ -150,6 +152,7 @@ impl Worker {
             failpoints: options.failpoints.clone(),
             commits: CommitWatch::new(commits),
             index: Index::new(options.search, options.tokenizer),
+            metadata: MetadataWork::new(),
             blobs: None,
             unnamed_blobs,
             path,
@@ -197,19 +200,32 @@ impl Worker {
             let is_kept = self.index.is_kept();
             let commits = self.connection.as_ref().and_then(|_| self.commits.timeout(is_kept));
             let index = self.connection.as_ref().and_then(|_| self.index.timeout());
+            let metadata = self.connection.as_ref().and_then(|_| self.metadata.timeout());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let should_reopen = self.should_reopen().then_some(PROBE_INTERVAL);
             let blobs = self.connection.as_ref().and_then(|_| self.unnamed_blobs.timeout());
-            let idle =
-                [wal, self.space.timeout(), self.probes(), commits, index, second, should_reopen, blobs]
-                    .into_iter()
-                    .flatten()
-                    .min();
+            let idle = [
+                wal,
+                self.space.timeout(),
+                self.probes(),
+                commits,
+                index,
+                metadata,
+                second,
+                should_reopen,
+                blobs,
+            ]
+            .into_iter()
+            .flatten()
+            .min();
             match self.queue.wait(took_one, idle) {
                 Woken::ForWrites => {
                     took_one = self.serve_writes() == 1;
                     if self.index.is_due() {
                         self.continue_index();
+                    }
+                    if self.metadata.is_due() {
+                        self.continue_metadata_index();
                     }
                     if self.unnamed_blobs.is_due() {
                         self.collect_blobs();
@@ -298,6 +314,9 @@ impl Worker {
         if self.index.timeout().is_some() {
             self.continue_index();
         }
+        if self.metadata.timeout().is_some() {
+            self.continue_metadata_index();
+        }
         if let Some(connection) = &self.connection {
             match self.commits.poll(connection, self.index.is_kept()) {
                 Ok(true) => self.index.committed(),
@@ -364,6 +383,36 @@ impl Worker {
             }
             Err(error) => {
                 drop(connection);
+                self.failed(&error);
+            }
+        }
+    }
+
+    /// Adds some messages to the index of new metadata fields, or removes entries of dropped ones.
+    fn continue_metadata_index(&mut self) {
+        if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
+            return;
+        }
+        let Some(connection) = self.connection.take() else { return };
+        let mut run_step = || -> Result<(), EngineError> {
+            let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
+            let end = if self.metadata.run_step(&connection)? { "COMMIT" } else { "ROLLBACK" };
+            Ok(execute(&connection, end)?)
+        };
+        self.health_state.begin_step(WriterStep::Apply);
+        let continued = run_step().map_err(|error| error.caused(&self.path));
+        self.health_state.end_step();
+        match continued {
+            Ok(()) => self.connection = Some(connection),
+            // Another process writes: the index can wait.
+            Err(error) if error.is_busy() && connection.is_autocommit() => {
+                self.connection = Some(connection);
+            }
+            Err(error) => {
+                drop(connection);
+                if error.is_damage() {
+                    self.metadata.disable();
+                }
                 self.failed(&error);
             }
         }

@@ -60,6 +60,8 @@ struct Pass<'a> {
     report: &'a mut Report,
     groups: Vec<Group>,
     by_name: HashMap<(String, Option<String>), usize>,
+    /// The group of the last line with a session.
+    last: usize,
     /// The group of each message, by session and `uuid`.
     messages: HashMap<u64, u32>,
     /// The `uuid` of a message that ends a conversation, and the title of the conversation.
@@ -82,6 +84,7 @@ impl Index {
             report,
             groups: Vec::new(),
             by_name: HashMap::new(),
+            last: 0,
             messages: HashMap::new(),
             summaries: Vec::new(),
         };
@@ -116,12 +119,12 @@ impl Pass<'_> {
 
     fn take(&mut self, line: &Object<'_>, start: (u64, u64), number: u64) {
         let meaning = Meaning::of(line);
-        match &meaning {
-            Meaning::Omitted(kind) => return self.report.omit(kind.clone()),
-            Meaning::Title(rank, text) => return self.title(line, *rank, text.clone()),
-            Meaning::Message(..) | Meaning::Kept(_) => {}
+        match meaning {
+            Meaning::Omitted(kind) => return self.report.omit(kind.into_owned()),
+            Meaning::Title(rank, text) => return self.title(line, rank, text),
+            Meaning::Message(_) | Meaning::Kept(_) => {}
         }
-        let session = line.get::<String>("sessionId").filter(|session| !session.is_empty());
+        let session = line.str("sessionId").filter(|session| !session.is_empty());
         let id = line::id(line, &meaning);
         let chain = self.chain(line, session.as_deref(), id.as_str());
         let Some(group) = self.group(session.as_deref(), chain) else {
@@ -163,8 +166,14 @@ impl Pass<'_> {
             }
             return Some(0);
         };
+        // Most lines belong to the group of the line before.
+        let is_last = |group: &&Group| group.session == session && group.chain == chain;
+        if self.groups.get(self.last).filter(is_last).is_some() {
+            return Some(self.last);
+        }
         let name = (session.to_owned(), chain);
         if let Some(group) = self.by_name.get(&name) {
+            self.last = *group;
             return Some(*group);
         }
         // The first session of a file has its lines without a session.
@@ -178,6 +187,7 @@ impl Pass<'_> {
         }
         (self.groups[at].session, self.groups[at].chain) = name.clone();
         self.by_name.insert(name, at);
+        self.last = at;
         Some(at)
     }
 

@@ -1,5 +1,8 @@
 //! The meaning of one line of a log, and its message.
 
+use std::borrow::Cow;
+
+use serde::Serialize;
 use serde_json::value::RawValue;
 use throughline_core::{Content, MessageId, Role, Timestamp, ids::AttachmentKey, messages::ImportRow};
 
@@ -20,61 +23,96 @@ const OMITTED: [&str; 11] = [
     "pr-link",
 ];
 
-/// The meaning of a line.
-#[derive(Debug, PartialEq)]
-pub(super) enum Meaning {
-    /// A message, with the content of its line.
-    Message(Role, Content),
+/// The meaning of a line. It borrows from the line, because the first pass needs no content.
+#[derive(Debug)]
+pub(super) enum Meaning<'a> {
+    /// A message.
+    Message(Body<'a>),
     /// A title, with its preference.
     Title(u8, String),
     /// A record that is no message.
-    Omitted(String),
+    Omitted(Cow<'a, str>),
     /// A record that is kept as it is, and the reason.
     Kept(FindingKind),
 }
 
-impl Meaning {
-    pub(super) fn of(line: &Object<'_>) -> Self {
-        let kind = line.get::<String>("type").unwrap_or_default();
+/// The message of a line.
+#[derive(Debug)]
+pub(super) struct Body<'a> {
+    kind: Kind,
+    /// The value that becomes the content.
+    value: &'a RawValue,
+    /// The object of the line that has this value, if it is not the line itself.
+    message: Option<Object<'a>>,
+}
+
+/// The type of a line with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    User,
+    Assistant,
+    System,
+    Attachment,
+}
+
+impl<'a> Meaning<'a> {
+    pub(super) fn of(line: &Object<'a>) -> Self {
+        let kind = line.str("type").unwrap_or_default();
         let title = |field, rank| match line.get::<String>(field) {
             Some(text) => Self::Title(rank, text),
             None => Self::Kept(FindingKind::WrongField(field)),
         };
+        let of_field = |kind, field| match line.raw(field) {
+            Some(value) => Self::Message(Body { kind, value, message: None }),
+            None => Self::Kept(FindingKind::NoField(field)),
+        };
         match &*kind {
-            "user" | "assistant" => Self::of_message(line, &kind),
-            "system" => match line.raw("content") {
-                Some(content) => Self::Message(Role::System, record::content(content)),
-                None => Self::Kept(FindingKind::NoField("content")),
-            },
-            "attachment" => match line.raw("attachment") {
-                Some(attachment) => {
-                    let block = format!(r#"[{{"type":"attachment","attachment":{}}}]"#, attachment.get());
-                    Self::Message(Role::User, Content::from_json(block).expect("an array of JSON"))
-                }
-                None => Self::Kept(FindingKind::NoField("attachment")),
-            },
+            "user" => Self::of_message(line, Kind::User),
+            "assistant" => Self::of_message(line, Kind::Assistant),
+            "system" => of_field(Kind::System, "content"),
+            "attachment" => of_field(Kind::Attachment, "attachment"),
             "custom-title" => title("customTitle", 3),
             "ai-title" => title("aiTitle", 2),
             "summary" => title("summary", 1),
             other if OMITTED.contains(&other) => Self::Omitted(kind),
-            _ => Self::Kept(FindingKind::UnknownType(kind)),
+            _ => Self::Kept(FindingKind::UnknownType(kind.into_owned())),
         }
     }
 
-    fn of_message(line: &Object<'_>, kind: &str) -> Self {
+    fn of_message(line: &Object<'a>, kind: Kind) -> Self {
         let Some(message) = line.raw("message") else { return Self::Kept(FindingKind::NoField("message")) };
         let Ok(message) = Object::read(message.get()) else {
             return Self::Kept(FindingKind::WrongField("message"));
         };
-        let Some(content) = message.raw("content") else {
+        let Some(value) = message.raw("content") else {
             return Self::Kept(FindingKind::NoField("message.content"));
         };
-        let role = match kind {
-            "assistant" => Role::Assistant,
-            _ if is_tool_result(content) => Role::Tool,
-            _ => Role::User,
-        };
-        Self::Message(role, record::content(content))
+        Self::Message(Body { kind, value, message: Some(message) })
+    }
+}
+
+impl Body<'_> {
+    fn role(&self) -> Role {
+        match self.kind {
+            Kind::Assistant => Role::Assistant,
+            Kind::System => Role::System,
+            Kind::User if is_tool_result(self.value) => Role::Tool,
+            Kind::User | Kind::Attachment => Role::User,
+        }
+    }
+
+    fn content(&self) -> Content {
+        #[derive(Serialize)]
+        struct Attachment<'a> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            attachment: &'a RawValue,
+        }
+        if self.kind != Kind::Attachment {
+            return record::content(self.value);
+        }
+        let block = Attachment { kind: "attachment", attachment: self.value };
+        Content::from_blocks(&[block]).expect("an array of JSON")
     }
 }
 
@@ -95,30 +133,30 @@ fn is_tool_result(content: &RawValue) -> bool {
 
 /// Returns the time of a line.
 pub(super) fn time(line: &Object<'_>) -> Option<Timestamp> {
-    iso8601::parse(&line.get::<String>("timestamp")?)
+    iso8601::parse(&line.str("timestamp")?)
 }
 
 /// Returns the id of a line: its `uuid`, or one that is made of its bytes. A kept record has no other, so that it does
 /// not take the `uuid` of the message that repairs it.
-pub(super) fn id(line: &Object<'_>, meaning: &Meaning) -> MessageId {
-    let uuid = line.get::<String>("uuid").and_then(|uuid| MessageId::new(uuid).ok());
-    match (meaning, uuid) {
-        (Meaning::Message(..), Some(uuid)) => uuid,
-        _ => record::id_of(line.text()),
-    }
+pub(super) fn id(line: &Object<'_>, meaning: &Meaning<'_>) -> MessageId {
+    let uuid = match meaning {
+        Meaning::Message(_) => line.str("uuid").and_then(|uuid| MessageId::new(&*uuid).ok()),
+        _ => None,
+    };
+    uuid.unwrap_or_else(|| record::id_of(line.text()))
 }
 
 /// Returns the message of a line; `None` for a line that is none.
-pub(super) fn row(line: &Object<'_>, meaning: Meaning, time: Timestamp) -> Option<ImportRow> {
+pub(super) fn row(line: &Object<'_>, meaning: Meaning<'_>, time: Timestamp) -> Option<ImportRow> {
     let id = id(line, &meaning);
-    let (role, content) = match meaning {
-        Meaning::Message(role, content) => (role, content),
+    let body = match meaning {
+        Meaning::Message(body) => body,
         Meaning::Kept(_) => return Some(record::kept_whole(id, line.text(), time)),
         Meaning::Title(..) | Meaning::Omitted(_) => return None,
     };
-    let mut row = ImportRow::new(id, role, content, time);
+    let mut row = ImportRow::new(id, body.role(), body.content(), time);
     row.attachments = attachments(line);
-    record::keep(&mut row, rest(line));
+    record::keep(&mut row, rest(line, body.message));
     Some(row)
 }
 
@@ -130,9 +168,9 @@ fn attachments(line: &Object<'_>) -> Vec<AttachmentKey> {
     name.and_then(|name| AttachmentKey::new(name).ok()).into_iter().collect()
 }
 
-/// Returns the line with `null` in place of its content.
-fn rest(line: &Object<'_>) -> String {
-    let message = line.raw("message").and_then(|message| Object::read(message.get()).ok());
+/// Returns the line with `null` in place of its content. `message` is the object `message` of the line if it was read.
+fn rest<'a>(line: &Object<'a>, message: Option<Object<'a>>) -> String {
+    let message = message.or_else(|| Object::read(line.raw("message")?.get()).ok());
     match message.filter(|message| message.raw("content").is_some()) {
         Some(message) => line.with("message", &message.with("content", "null")),
         None => record::without(line, &["content", "attachment"]),

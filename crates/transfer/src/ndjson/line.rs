@@ -37,6 +37,8 @@ pub(super) struct ThreadLine {
     pub(super) metadata: Metadata,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) archived: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) reuses_ids: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) forked_from: Option<ForkPoint>,
     pub(super) created_at: Timestamp,
@@ -51,6 +53,7 @@ impl ThreadLine {
             labels: thread.labels.clone(),
             metadata: thread.metadata.clone(),
             archived: thread.archived,
+            reuses_ids: thread.reuses_ids,
             forked_from: thread.forked_from.as_deref().cloned(),
             created_at: thread.created_at,
         }
@@ -68,6 +71,9 @@ impl ThreadLine {
         }
         if let Some(point) = self.forked_from {
             new = new.forked_from(point);
+        }
+        if self.reuses_ids {
+            new = new.reusing_ids();
         }
         new
     }
@@ -98,6 +104,19 @@ pub(super) fn message_line(message: &Message, aliases: &[Origin]) -> String {
     format!(r#"{{{state}{aliases}"message":{json}}}"#)
 }
 
+/// Returns the message of a line that has no other field. `None` for any other line, also for a message in a string.
+pub(super) fn message(line: &[u8]) -> Option<ImportRow> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct MessageLine {
+        message: ImportRow,
+    }
+    let text = str::from_utf8(line).ok()?;
+    // A struct can also be read from an array.
+    let line: MessageLine = serde_json::from_str(text).ok().filter(|_| text.trim_start().starts_with('{'))?;
+    Some(line.message)
+}
+
 /// Returns a value as JSON without line breaks, or as a JSON string of its JSON.
 fn one_line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("it serializes");
@@ -107,4 +126,29 @@ fn one_line(value: &impl Serialize) -> String {
 /// Returns the JSON of a value, which can be in a string.
 pub(super) fn unquoted(json: &str) -> Option<Cow<'_, str>> {
     if json.starts_with('"') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(json.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_line_with_a_message_and_nothing_else_is_read_in_one_pass() {
+        let json = r#"{"id":"m","role":"user","content":[{"n":1.10}],"createdAt":8,"updatedAt":8}"#;
+        let row: ImportRow = serde_json::from_str(json).unwrap();
+        let line = format!(" {{ \"message\" : {json} }}\r\n");
+        assert_eq!(message(line.as_bytes()), Some(row));
+        for other in [
+            format!(r#"{{"state":"streaming","message":{json}}}"#),
+            format!(r#"{{"message":{json},"message":{json}}}"#),
+            format!(r#"{{"message":{}}}"#, quoted(json)),
+            format!("[{json}]"),
+            format!(r#"{{"message":{json}}}}}"#),
+            r#"{"message":{"id":"m"}}"#.to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(message(other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(message(b"{\"message\":\"\xff\"}"), None);
+    }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     FindingKind, Location, Progress, Report, TransferError,
     import::{Conversation, Sink, Source, Step},
-    line_reader::LineReader,
+    line_reader::{self, LineReader},
     object::Object,
     record,
 };
@@ -32,10 +32,10 @@ impl Source for Ndjson {
             is_in_thread: false,
             time: Timestamp::from_micros(0),
         };
-        while let Some((number, line)) = lines.next()? {
+        while let Some((number, line)) = lines.next_bytes()? {
             let location = Location::Line { file: self.path.clone(), line: number };
             let taken = match line {
-                Ok(line) => reader.line(&line, &location),
+                Ok(line) => reader.bytes(line, location),
                 Err(found) => reader.skip(&location, found),
             };
             if taken.is_none() {
@@ -63,28 +63,46 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// `None` if the receiver stopped.
-    fn line(&mut self, line: &Object<'_>, location: &Location) -> Option<()> {
+    /// Reads a line; `None` if the receiver stopped. Nearly every line is a message and nothing else, which one pass reads.
+    fn bytes(&mut self, line: &[u8], location: Location) -> Option<()> {
+        if self.is_in_thread
+            && let Some(row) = line::message(line)
+        {
+            return self.row(row, location);
+        }
+        match line_reader::object(line.strip_suffix(b"\n").unwrap_or(line)) {
+            Ok(line) => self.line(&line, location),
+            Err(found) => self.skip(&location, found),
+        }
+    }
+
+    fn row(&mut self, row: ImportRow, location: Location) -> Option<()> {
+        self.time = row.created_at;
+        self.sink.take(Step::Row(Box::new(row), location))
+    }
+
+    /// Reads a line of any kind; `None` if the receiver stopped.
+    fn line(&mut self, line: &Object<'_>, location: Location) -> Option<()> {
         if line.raw("throughline").is_some() {
-            return self.header(line, location);
+            return self.header(line, &location);
         }
         if let Some(thread) = line.raw("thread") {
             let json = line::unquoted(thread.get());
             return match json.and_then(|json| serde_json::from_str::<ThreadLine>(&json).ok()) {
-                Some(thread) => self.thread(thread, location),
+                Some(thread) => self.thread(thread, &location),
                 None => {
                     // Its messages cannot be imported without it.
                     self.end()?;
-                    self.skip(location, FindingKind::WrongField("thread"))
+                    self.skip(&location, FindingKind::WrongField("thread"))
                 }
             };
         }
         if !self.is_in_thread {
-            return self.skip(location, FindingKind::NoField("thread"));
+            return self.skip(&location, FindingKind::NoField("thread"));
         }
         if let Some(state) = line.get::<String>("state") {
             return self.skip(
-                location,
+                &location,
                 if state == "final" { FindingKind::WrongField("state") } else { FindingKind::Open },
             );
         }
@@ -96,11 +114,10 @@ impl Reader<'_> {
                 Some(_) => FindingKind::WrongField("message"),
                 None => FindingKind::NoField("message"),
             };
-            self.report.warn(location, found);
+            self.report.warn(&location, found);
             record::kept_whole(record::id_of(line.text()), line.text(), self.time)
         });
-        self.time = row.created_at;
-        self.sink.take(Step::Row(Box::new(row), location.clone()))
+        self.row(row, location)
     }
 
     /// Reads the first line of the file, or of another file behind it.

@@ -11,8 +11,8 @@ use std::{
 };
 
 use throughline_core::{
-    Backend, Content, Effect, ErrorKind, NewMessage, PersistError, PersistRequest, Persistence, Phase,
-    Result,
+    Backend, Content, Effect, ErrorKind, NewMessage, PersistArgs, PersistError, PersistRequest, Persistence,
+    Phase, Result,
     messages::{CarriesContent as _, FieldValueMut},
     plugin::{NextRequest, from_fn},
     threads::ListThreads,
@@ -76,7 +76,7 @@ impl Fault {
 fn legacy() -> Legacy {
     let legacy = Legacy::new(TABLE);
     legacy.db.execute_batch("BEGIN").unwrap();
-    for number in 0..450 {
+    for number in 0..1_050 {
         legacy.put(row("long", &format!("m{number}"), number));
     }
     for thread in ["a", "b"] {
@@ -95,7 +95,7 @@ async fn an_import_that_failed_at_any_call_can_be_repeated() {
     let clean = store();
     source.import(&clean).await.unwrap();
     let due = everything(&clean).await;
-    assert_eq!(due["long"].1.len(), 450);
+    assert_eq!(due["long"].1.len(), 1_050);
     for is_late in [false, true] {
         let mut at = 0;
         loop {
@@ -114,7 +114,7 @@ async fn an_import_that_failed_at_any_call_can_be_repeated() {
                 rows(&db, "long").await.len() + rows(&db, "a").await.len() + rows(&db, "b").await.len();
             let again = source.import(&db).await.unwrap();
             assert_eq!(again.already_there as usize, brought, "{is_late} {at}");
-            assert_eq!(again.messages as usize + brought, 454);
+            assert_eq!(again.messages as usize + brought, 1_054);
             assert_eq!(everything(&db).await, due, "{is_late} {at}");
             match first {
                 Err(error) => assert!(matches!(error, TransferError::Store(_)), "{error}"),
@@ -250,6 +250,34 @@ async fn a_row_that_a_layer_refuses_is_reported_and_the_others_are_imported() {
         "{refused}"
     );
     assert_eq!(rows(&db, "t").await.len(), 2);
+}
+
+/// Each refused import is halved, so that the cause is found with few calls, and the order stays.
+#[tokio::test]
+async fn a_refused_row_among_500_is_found_by_halves() {
+    let legacy = Legacy::new(TABLE);
+    legacy.db.execute_batch("BEGIN").unwrap();
+    for number in 0..500 {
+        let length = if number == 137 { 2_000 } else { 10 };
+        legacy.put(crate::legacy_rows::Row {
+            text: text(&"x".repeat(length)),
+            ..row("t", &format!("m{number:03}"), number)
+        });
+    }
+    legacy.db.execute_batch("COMMIT").unwrap();
+    let imports = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&imports);
+    let count = from_fn("count", Phase::Admit, move |request: PersistRequest, next: NextRequest| {
+        counted.fetch_add(usize::from(matches!(request.args, PersistArgs::Import(_))), Ordering::SeqCst);
+        next.run(request)
+    });
+    let limits = LimitsLayer::new().content_bytes(1_000);
+    let db = Persistence::builder().layer(count).layer(limits).backend(MemoryBackend::new()).build().unwrap();
+    let report = LegacySqlite::open(legacy.path()).unwrap().import(&db).await.unwrap();
+    assert_eq!((report.messages, report.skipped.len()), (499, 1));
+    assert_eq!(imports.load(Ordering::SeqCst), 19);
+    let ids: Vec<String> = rows(&db, "t").await.iter().map(|row| row.id.to_string()).collect();
+    assert_eq!(ids, (0..500).filter(|n| *n != 137).map(|n| format!("m{n:03}")).collect::<Vec<_>>());
 }
 
 /// A layer sees imported messages like any others, and a repeated import finds its result.

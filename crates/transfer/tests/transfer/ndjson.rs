@@ -46,6 +46,7 @@ async fn fill(db: &Persistence) {
     let second = NewThread::new()
         .with_id("second/\u{2028}".parse().unwrap())
         .forked_from(ForkPoint { thread: "first".parse().unwrap(), message: "m1".parse().unwrap() })
+        .reusing_ids()
         .created_at(time(8));
     db.create_thread(second).await.unwrap();
     let row = ImportRow::new("m1".parse().unwrap(), Role::System, Content::text("é\n\u{0}"), time(9));
@@ -77,6 +78,7 @@ async fn an_export_and_an_import_make_an_equal_store() {
         assert_eq!(fs::read(&path).unwrap(), bytes, "an export of an equal store is the same file");
     }
     let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(r#""reusesIds":true"#).count(), 1, "{text}");
     assert!(text.contains(r#"\"origin\":{\"turn\":\"turn-1\",\"item\":\"item-1\"}"#), "{text}");
     sqlite.close().await.unwrap();
 }

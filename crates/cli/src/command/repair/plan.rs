@@ -89,7 +89,7 @@ impl Plan {
                         plan.summaries.insert(of);
                     }
                 }
-                (Part::File, ..) => plan.damaged_file = true,
+                (Part::File | Part::MetadataIndex, ..) => plan.damaged_file = true,
                 _ => plan.other_damage += 1,
             }
         }

@@ -11,7 +11,7 @@ use throughline_core::{
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{append, id, position, refused, said, thread_id},
+    shorthand::{append, id, new_thread, position, refused, said, thread_id},
 };
 
 checks! {
@@ -26,6 +26,7 @@ checks! {
     Extended "search.cjk_is_found_inside_a_run" [Add Read; cjk_search] "a search finds Chinese, Japanese and Korean text inside a run of characters" => cjk;
     Extended "search.only_final_messages_are_found" [Reserve UpdateContent Add Read; search] "a search finds final messages and neither open nor abandoned ones" => settled;
     Extended "search.removed_text_is_not_found" [Add UpdateContent Delete Thread Read; search] "a search does not find text that was edited out, deleted, cleared or removed with its thread" => gone;
+    Extended "search.reused_id_is_found_by_its_next_message_only" [Add Delete Thread Read; search] "a search finds the next message of a reused id by its own text, and not by the text of the deleted one" => reused;
     Extended "search.bad_limits_and_empty_queries_are_refused" [Add Read; search] "a search respects its limit, and refuses a limit out of range or a query without terms" => limit;
 }
 
@@ -51,6 +52,20 @@ async fn found(db: &Persistence, query: &str, committed: Position) -> Vec<String
 
 async fn add(db: &Persistence, thread: &str, name: &str, text: &str) -> Position {
     position(&db.thread(thread).add(said(name, text)).reply().await.expect("an addition"))
+}
+
+async fn reused(rig: Rig) {
+    let db = rig.db().await;
+    let thread = db.thread("t");
+    db.create_thread(new_thread("t").reusing_ids()).await.unwrap();
+    let last = add(&db, "t", "m", "the walrus").await;
+    assert_eq!(found(&db, "walrus", last).await, ["m"]);
+    thread.delete(id("m")).await.unwrap();
+    let next = thread.add(said("m", "the carpenter")).reply().await.unwrap();
+    let last = position(&next);
+    assert_eq!(found(&db, "walrus", last).await, Vec::<String>::new());
+    let hits = search(&db, SearchMessages::new("carpenter", 10), last).await.hits;
+    assert_eq!(hits.iter().map(|hit| hit.seq).collect::<Vec<_>>(), [next.output.message.seq]);
 }
 
 async fn words(rig: Rig) {

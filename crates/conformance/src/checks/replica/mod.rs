@@ -6,7 +6,8 @@ pub(super) mod log;
 use std::time::Duration;
 
 use throughline_core::{
-    Backend as _, Delta, Durability, ErrorKind, PersistError, Persistence, Position, Result,
+    Backend as _, Content, Delta, Durability, ErrorKind, PersistError, Persistence, Position, Result,
+    Revision,
     changes::MoveCursor,
     messages::{ContentChange, UpdateMode},
     replication::{
@@ -20,13 +21,14 @@ use self::filled::{fill, look};
 use crate::{
     check::checks,
     rig::Rig,
-    shorthand::{append, everything, id, ids, refused, said, the, thread_id},
+    shorthand::{append, everything, id, ids, new_thread, refused, said, the, thread_id},
 };
 
 checks! {
     Extended "replication.copy_is_exact" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a replica holds every row of every tenant as the primary holds it" => exact;
     Extended "replication.later_changes_are_copied" [Replica Add Reserve UpdateContent Update Delete Import Thread Session Consumer Read; keys changes] "a replica receives the changes after its snapshot and nothing else" => later_changes;
     Extended "replication.promoted_replica_accepts_writes" [Replica Add Reserve UpdateContent Delete Thread Read; keys changes] "a promoted replica accepts writes and continues sequence numbers and positions of the former primary" => goes_on;
+    Extended "replication.reused_ids_go_on_after_a_promotion" [Replica Add UpdateContent Delete Thread Read; keys changes] "a replica follows ids that are used again, and after its promotion their revisions go on" => reused;
     Extended "replication.store_key_is_copied" [Replica Add Read; keys changes] "a replica takes over the primary's store key and recognizes repeated calls after its promotion" => store_key;
     Extended "replication.images_are_applied_once_and_in_order" [Replica Add Read; changes] "a replica applies each row image once, in order, and reports its cursor" => once;
     Extended "replication.replica_refuses_writes" [Replica Add Consumer Session Read; changes] "a replica answers reads and refuses other writes until its promotion" => refuses;
@@ -106,6 +108,36 @@ async fn copy(from: &Persistence, to: &Persistence, limit: u32) -> usize {
         if !more {
             return count;
         }
+    }
+}
+
+async fn reused(rig: Rig) {
+    let db = opened(&rig).await;
+    db.create_thread(new_thread("t").reusing_ids()).await.unwrap();
+    let thread = db.thread("t");
+    for name in ["deleted", "again", "later"] {
+        thread.add(said(name, "old")).await.unwrap();
+        thread.edit(id(name), Content::text("edited")).await.unwrap();
+    }
+    thread.delete(id("deleted")).await.unwrap();
+    thread.delete(id("again")).await.unwrap();
+    thread.add(said("again", "new")).await.unwrap();
+    let to = replica(&rig).await;
+    copy(&db, &to, 3).await;
+    assert_eq!(everything(&to.thread("t")).await, everything(&thread).await);
+    thread.delete(id("later")).await.unwrap();
+    thread.add(said("later", "new")).await.unwrap();
+    copy(&db, &to, 3).await;
+    let copied = everything(&to.thread("t")).await;
+    assert_eq!((ids(&copied), &copied), (vec!["again", "later"], &everything(&thread).await));
+    promote(&to).await;
+    let thread = to.thread("t");
+    for (name, revision) in [("deleted", 4), ("later", 6)] {
+        if name == "later" {
+            thread.delete(id(name)).await.unwrap();
+        }
+        let next = thread.add(said(name, "third")).await.unwrap().message;
+        assert_eq!(next.revision, Revision::new(revision), "{name}");
     }
 }
 

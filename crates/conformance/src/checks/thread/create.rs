@@ -46,6 +46,7 @@ async fn created(rig: Rig) {
         metadata: recorded,
         archived: false,
         listed: false,
+        reuses_ids: false,
         generation: Generation::FIRST,
         last_seq: Seq::ZERO,
         forked_from: Some(Box::new(point)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use throughline_core::{
     ErrorKind, Persistence, Timestamp,
     messages::ReadPage,
-    threads::{ListPurgeable, ListThreads, ThreadCursor},
+    threads::{ListPurgeable, ListThreads, ThreadCursor, ThreadOrder},
 };
 
 use crate::{
@@ -75,7 +75,8 @@ async fn cursor_anywhere(rig: Rig) {
     let db = rig.db().await;
     active(&rig, &db, &[("a", 10), ("c", 10), ("d", 5)]).await;
     let after = |at, thread: &str| {
-        let cursor = ThreadCursor { active_at: Timestamp::from_micros(at), thread: thread.parse().unwrap() };
+        let (order, at) = (ThreadOrder::LatestActivity, Timestamp::from_micros(at));
+        let cursor = ThreadCursor { order, at, thread: thread.parse().unwrap() };
         listed(&db, ListThreads::new(10).after(cursor))
     };
     assert_eq!(names(&after(99, "x").await), ["a", "c", "d"]);

@@ -1,5 +1,6 @@
 //! The writes.
 
+pub(super) mod absent;
 pub(super) mod add;
 pub(super) mod batch;
 pub(super) mod content;

@@ -125,8 +125,12 @@ fn assert_limited(case: &str, passed: &PersistArgs) {
                 let appends = matches!(change, ContentChange::Append(_)) && !change.is_none();
                 assert!(!appends || max_content_bytes.is_some(), "{case}: an append without a limit");
             }
-            PersistArgs::Update(Update { metadata, max_metadata_bytes, .. })
-            | PersistArgs::Thread(ThreadArgs::Label(LabelThread { metadata, max_metadata_bytes, .. })) => {
+            PersistArgs::Update(Update { metadata, where_absent, max_metadata_bytes, .. }) => {
+                let is_limited =
+                    (metadata.is_empty() && where_absent.is_empty()) || max_metadata_bytes.is_some();
+                assert!(is_limited, "{case}: an update of metadata without a limit");
+            }
+            PersistArgs::Thread(ThreadArgs::Label(LabelThread { metadata, max_metadata_bytes, .. })) => {
                 let is_limited = metadata.is_empty() || max_metadata_bytes.is_some();
                 assert!(is_limited, "{case}: a patch of metadata without a limit");
             }
@@ -142,6 +146,15 @@ fn take_back_revisions(passed: &mut PersistArgs, asked: &PersistArgs) {
             if asked.expected.is_none() =>
         {
             passed.expected = None;
+        }
+        (PersistArgs::Add(passed), PersistArgs::Add(asked)) if asked.revision.is_none() => {
+            passed.revision = None;
+        }
+        (PersistArgs::Reserve(passed), PersistArgs::Reserve(asked)) if asked.revision.is_none() => {
+            passed.revision = None;
+        }
+        (PersistArgs::Import(passed), PersistArgs::Import(asked)) if asked.revisions.is_empty() => {
+            passed.revisions.clear();
         }
         (PersistArgs::Batch(passed), PersistArgs::Batch(asked)) => {
             for (passed, asked) in passed.items.iter_mut().zip(&asked.items) {
@@ -212,6 +225,10 @@ fn without_content(args: &PersistArgs, buffers: bool) -> String {
     // The words of a search are those of what is stored.
     if let PersistArgs::Read(ReadArgs::Search(search)) = &mut args {
         search.query.clear();
+    }
+    // So is the field of a find.
+    if let PersistArgs::Read(ReadArgs::Find(find)) = &mut args {
+        find.metadata = Metadata::new();
     }
     for field in args.content_fields_mut() {
         match field.value {

@@ -3,7 +3,7 @@
 use throughline_core::{
     NewMessage, PersistResult, ReadResult,
     backend::search::{Query, Tokenizer},
-    messages::Add,
+    messages::{Add, FindMessages},
     search::{SearchHit, SearchHits, SearchMessages},
 };
 
@@ -14,6 +14,7 @@ use crate::{
 
 laws! {
     Transforms "laws.hidden_text_passes_in_no_search" "the hidden text passes the layer in no search" => query;
+    Transforms "laws.hidden_text_passes_in_no_find" "the hidden text passes the layer in no find by metadata" => criterion;
     Searched "laws.search_terms_are_marked_in_the_snippet" "the matched terms of a search are marked correctly in the snippet of the caller" => marks;
 }
 
@@ -26,6 +27,20 @@ async fn query(bench: Bench) {
             for visit in bench.inside.visits() {
                 let json = serde_json::to_string(&visit.args).expect("it serializes");
                 assert!(!json.contains(&hidden), "a search for {asked:?}: the text passed");
+            }
+        }
+    }
+}
+
+/// So does a find by a metadata field.
+async fn criterion(bench: Bench) {
+    for hidden in bench.profile.hides.clone() {
+        let find = FindMessages::new("memo", hidden.as_str(), 10);
+        for asked in [find.clone(), find.in_thread(t())] {
+            drop(bench.call(asked.into(), None).await);
+            for visit in bench.inside.visits() {
+                let json = serde_json::to_string(&visit.args).expect("it serializes");
+                assert!(!json.contains(&hidden), "a find by {hidden:?}: the text passed");
             }
         }
     }

@@ -26,10 +26,15 @@ pub(super) fn turn(carrier: &mut impl CarriesContent) {
     }
 }
 
-/// Enciphers the words of a search.
+/// Enciphers the words of a search, and the value of a find.
 pub(super) fn turn_query(args: &mut PersistArgs) {
-    if let PersistArgs::Read(ReadArgs::Search(search)) = args {
-        search.query = letters(&search.query);
+    match args {
+        PersistArgs::Read(ReadArgs::Search(search)) => search.query = letters(&search.query),
+        PersistArgs::Read(ReadArgs::Find(find)) => {
+            let json = serde_json::to_string(&find.metadata).expect("metadata serializes");
+            find.metadata = serde_json::from_str(&in_values(&json)).expect("metadata");
+        }
+        _ => {}
     }
 }
 

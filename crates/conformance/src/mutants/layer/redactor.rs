@@ -77,6 +77,8 @@ pub(super) enum Forgets {
     BufferedBytesInReads,
     /// The terms of a search.
     Queries,
+    /// The value of a find.
+    Finds,
     /// That words move in a snippet.
     Marks,
     /// To leave a marker instead of the hidden text.
@@ -395,6 +397,13 @@ impl Swap {
         if let PersistArgs::Read(ReadArgs::Search(search)) = args {
             if self.forgets != Forgets::Queries {
                 search.query = search.query.replace(SECRET, self.into);
+            }
+            return;
+        }
+        if let PersistArgs::Read(ReadArgs::Find(find)) = args {
+            if self.forgets != Forgets::Finds {
+                let json = serde_json::to_string(&find.metadata).expect("metadata serializes");
+                find.metadata = serde_json::from_str(&json.replace(SECRET, self.into)).expect("metadata");
             }
             return;
         }

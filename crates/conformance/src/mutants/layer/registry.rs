@@ -162,6 +162,7 @@ mutants! {
     Alias(BufferedBytesInReads) "alias-forgets-buffered-bytes-in-reads" "answers a read without the number of buffered bytes" ["laws.buffered_bytes_are_reported_and_bounded"];
     Redactor(Queries) "redactor-forgets-queries" "passes on what is searched for as it is" ["laws.hidden_text_passes_in_no_search"];
     Alias(Queries) "alias-forgets-queries" "searches for the name where its alias is stored" ["laws.hidden_text_passes_in_no_search" "laws.search_terms_are_marked_in_the_snippet"];
+    Redactor(Finds) "redactor-forgets-finds" "passes on the value of a find as it is" ["laws.hidden_text_passes_in_no_find"];
     Alias(Marks) "alias-forgets-marks" "leaves marks where they were in the stored snippet" ["laws.search_terms_are_marked_in_the_snippet"];
     Cipher(ForgetsRevisions) "cipher-forgets-revisions" "passes a change on without the revision that its caller has named" ["laws.forwarded_call_keeps_its_arguments"];
     Cipher(ShowsPreviews) "cipher-shows-previews" "says that there are no previews, and shows them" ["laws.reads_restore_the_given_text"];

@@ -167,6 +167,9 @@ fn own(error: &PersistError) -> PersistError {
     if let (Some(thread), Some(message)) = (error.thread(), error.message()) {
         own = own.about(thread, message);
     }
+    if let Some(revision) = error.revision() {
+        own = own.with_revision(revision);
+    }
     match error.batch_index() {
         Some(index) => own.with_batch_index(index),
         None => own,

@@ -41,8 +41,9 @@ pub(super) fn done(asked: &PersistArgs) -> Option<PersistResponse> {
         }
         PersistArgs::Update(update) => {
             let (thread, id) = (update.thread.clone(), update.id.clone());
-            let (metadata, attachments) = (Metadata::new(), Vec::new());
-            Updated { thread, id, metadata, attachments, revision, deduplicated }.into()
+            let (metadata, attachments, kept) = (Metadata::new(), Vec::new(), Vec::new());
+            Updated { thread, id, seq: Seq::FIRST, metadata, kept, attachments, revision, deduplicated }
+                .into()
         }
         PersistArgs::Delete(delete) => {
             let (thread, id) = (delete.thread.clone(), delete.id.clone());

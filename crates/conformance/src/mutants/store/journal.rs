@@ -43,7 +43,11 @@ fn empty() -> Result<(Persistence, ManualClock)> {
             .clock(clock.clone())
             // The same for every store, so that a copy answers the keys of the store that it was copied from.
             .fingerprint_secret(b"journal")
-            .backend(MemoryBackend::new().with_tokenizer(Tokenizer::Cjk))
+            .backend(
+                MemoryBackend::new()
+                    .with_tokenizer(Tokenizer::Cjk)
+                    .with_indexed_metadata(super::indexed_metadata()),
+            )
             .build()?,
         clock,
     ))

@@ -5,6 +5,7 @@ mod backend;
 mod change;
 mod changes;
 mod fabricated;
+mod finds;
 mod journal;
 mod registry;
 mod searches;
@@ -16,8 +17,8 @@ mod threads;
 use std::{fmt, sync::Arc};
 
 use throughline_core::{
-    BoxError, Capabilities, Context, Durability, OpKind, PersistArgs, PersistError, PersistResponse,
-    backend::search::Tokenizer,
+    BoxError, Capabilities, Context, Durability, IndexedMetadata, OpKind, PersistArgs, PersistError,
+    PersistResponse, backend::search::Tokenizer,
 };
 
 use self::{backend::Faulty, special::Special};
@@ -42,7 +43,15 @@ pub(super) struct Mutant {
 
 /// Everything, as the journal keeps it.
 fn everything() -> Capabilities {
-    Capabilities::full(Durability::Process).with_search(Tokenizer::Cjk).with_audit()
+    Capabilities::full(Durability::Process)
+        .with_search(Tokenizer::Cjk)
+        .with_audit()
+        .with_indexed_metadata(indexed_metadata())
+}
+
+/// The metadata fields that the journal indexes.
+fn indexed_metadata() -> IndexedMetadata {
+    IndexedMetadata::new(["kind", "orderId"]).expect("valid names")
 }
 
 impl Mutant {

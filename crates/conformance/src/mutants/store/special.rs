@@ -21,6 +21,7 @@ use super::{
     change,
     changes::{ChangeFault, Known},
     fabricated,
+    finds::{FindFault, Found},
     journal::Line,
     searches::{SearchFault, Writers},
     sessions::{SessionFault, Sessions},
@@ -70,6 +71,8 @@ pub(super) enum Special {
     Session(SessionFault),
     /// A fault of searches.
     Search(SearchFault),
+    /// A fault of finds.
+    Find(FindFault),
     /// A fault of the audit log.
     Audit(AuditFault),
     /// A fault of the key of the store.
@@ -94,6 +97,7 @@ struct Remembered {
     known: Known,
     sessions: Sessions,
     writers: Writers,
+    found: Found,
     /// A write that was answered and is still to be made.
     later: Option<Line>,
 }
@@ -116,6 +120,11 @@ impl Memory {
     /// The state of the faults of searches.
     pub(super) fn writers<T>(&self, look: impl FnOnce(&mut Writers) -> T) -> T {
         look(&mut self.get().writers)
+    }
+
+    /// The state of the faults of finds.
+    pub(super) fn found<T>(&self, look: impl FnOnce(&mut Found) -> T) -> T {
+        look(&mut self.get().found)
     }
 
     /// The state of the faults of agent sessions.
@@ -250,6 +259,7 @@ impl Special {
             Self::Change(fault) => fault.serve(store, line).await,
             Self::Session(fault) => Box::pin(fault.serve(store, line)).await,
             Self::Search(fault) => Box::pin(fault.serve(store, line)).await,
+            Self::Find(fault) => Box::pin(fault.serve(store, line)).await,
             _ => store.sound(line).await,
         }
     }

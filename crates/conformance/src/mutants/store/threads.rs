@@ -331,10 +331,11 @@ impl ThreadFault {
                 for (_, thread) in ours {
                     entries.extend(entry(store, &line, &thread).await?);
                 }
-                entries.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.thread.cmp(&b.thread)));
-                let after = |entry: &ThreadSummary| {
-                    read.after.as_ref().is_none_or(|after| after.is_before(&ThreadCursor::of(entry)))
-                };
+                entries.sort_by(|a, b| {
+                    ThreadCursor::of(read.order, a).compare(&ThreadCursor::of(read.order, b))
+                });
+                let after =
+                    |entry: &ThreadSummary| read.after.as_ref().is_none_or(|after| after.is_before(entry));
                 entries.retain(|entry| {
                     after(entry) && read.shows(&ThreadSummary { listed: true, ..entry.clone() })
                 });

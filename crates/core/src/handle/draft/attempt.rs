@@ -84,8 +84,9 @@ impl ReplyAttemptRequest {
                 let draft = writer::spawn(&self.db, reply.output, limit, self.coalesce);
                 return Ok(ReplyAttempt::Begun { draft, number });
             }
-            let id = reply.output.message.id;
-            match self.read_message(&thread, &id).await? {
+            let Message { id, seq, .. } = reply.output.message;
+            // With another sequence number it is a later message of the id.
+            match self.read_message(&thread, &id).await?.filter(|message| message.seq == seq) {
                 None => {
                     let gone = PersistError::new(ErrorKind::Gone, "the reply was deleted");
                     let gone = gone.with_effect(Effect::NotApplied).at_the_edge(OpKind::Reserve);

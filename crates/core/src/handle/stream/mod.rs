@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{ChangeFeed, Persistence};
 use crate::{
-    Content, ErrorKind, Message, MessageId, PersistError, Result, Revision, Seq, ThreadId,
+    Content, ErrorKind, Message, PersistError, Result, Revision, Seq, ThreadId,
     change::{Change, ChangeKind, ChangeScope, ChangedMessage},
     message::ContentCursor,
     operation::{ContentTail, DamagedMessage, GetMessage, GetThread, ReadContent, ReadPage},
@@ -208,7 +208,7 @@ impl ThreadStream {
                 if let Some(shown) = self.content(thread, of).await? {
                     return Ok(shown);
                 }
-                let reason = self.reason(thread, &of.id).await?;
+                let reason = self.reason(thread, of).await?;
                 Ok(self.settled(of, ThreadEvent::Abandoned(ended(of, reason))))
             }
             ChangeKind::Deleted(of) => {
@@ -357,7 +357,9 @@ impl ThreadStream {
         after: Option<ContentCursor>,
         limit: u32,
     ) -> Result<Option<ContentTail>> {
-        self.db.read(ReadContent::new(thread.clone(), of.id.clone(), after).with_limit(limit)).await
+        let read = ReadContent::new(thread.clone(), of.id.clone(), after).with_limit(limit);
+        // With another sequence number it is a later message of the id: this one is deleted.
+        Ok(self.db.read(read).await?.filter(|tail| tail.seq == of.seq))
     }
 
     /// Returns the message of a change; as an event if it is damaged.
@@ -368,19 +370,17 @@ impl ThreadStream {
     ) -> Result<std::result::Result<Option<Message>, ThreadEvent>> {
         let get = GetMessage { thread: thread.clone(), id: of.id.clone() };
         match self.db.read(get).await {
-            Ok(message) => Ok(Ok(message)),
+            // With another sequence number it is a later message of the id: this one is deleted.
+            Ok(message) => Ok(Ok(message.filter(|message| message.seq == of.seq))),
             Err(error) if is_of_data(&error) => Ok(Err(damaged(thread, of))),
             Err(error) => Err(error),
         }
     }
 
     /// Returns the reason of an abandoned message. A damaged one has none.
-    async fn reason(&self, thread: &ThreadId, id: &MessageId) -> Result<Option<String>, PersistError> {
-        match self.db.read(GetMessage { thread: thread.clone(), id: id.clone() }).await {
-            Ok(message) => Ok(message.and_then(|message| message.abandon_reason)),
-            Err(error) if is_of_data(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+    async fn reason(&self, thread: &ThreadId, of: &ChangedMessage) -> Result<Option<String>> {
+        let message = self.get(thread, of).await?.unwrap_or_default();
+        Ok(message.and_then(|message| message.abandon_reason))
     }
 
     /// Moves behind the first change.

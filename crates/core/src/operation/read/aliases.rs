@@ -72,6 +72,7 @@ pub struct Aliases {
     /// The aliases of the present generation of the thread.
     pub aliases: Vec<Alias>,
     /// The start of the next page. `None` after the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<AliasCursor>,
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Delta, MessageId, MessageState, Revision, ThreadId,
+    Delta, MessageId, MessageState, Revision, Seq, ThreadId,
     message::{ContentCursor, carries_content, carries_nothing},
     operation::{
         Addressed, ReadPage, Verb,
@@ -65,6 +65,8 @@ pub struct ContentTail {
     pub thread: ThreadId,
     /// The message.
     pub id: MessageId,
+    /// The sequence number of the message. In a thread that reuses ids, another one than before means a later message of the id.
+    pub seq: Seq,
     /// The state of the message.
     pub state: MessageState,
     /// The revision of the message.
@@ -102,7 +104,7 @@ impl StatesFacts for ReadContent {
 }
 
 carries_content!(
-    ContentTail { thread, id, state: _, revision: _, replaced: _, parts, next: _, has_more: _ } for (thread, id) =>
+    ContentTail { thread, id, seq: _, state: _, revision: _, replaced: _, parts, next: _, has_more: _ } for (thread, id) =>
     [], each [Delta(parts)]
 );
 

@@ -18,8 +18,10 @@ pub struct DamagedMessage {
     /// The thread of the message; `?` if the id of the thread is damaged.
     pub thread: ThreadId,
     /// The sequence number, if it is readable. Two pages can report a damaged message without a sequence number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<Seq>,
     /// The id of the message, if it is readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<MessageId>,
 }
 

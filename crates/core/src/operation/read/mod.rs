@@ -6,6 +6,7 @@ mod changes;
 mod consumer;
 mod content;
 mod damaged;
+mod find;
 mod get;
 mod images;
 mod open;
@@ -22,6 +23,7 @@ pub use self::{
     consumer::{ConsumerCursor, GetCursor, ListQuarantined, QuarantinedChange, QuarantinedChanges},
     content::{ContentTail, ReadContent},
     damaged::DamagedMessage,
+    find::{FindCursor, FindMessages, FindOrder, FoundMessages},
     get::GetMessage,
     images::{GetReplicationStatus, Images, ReadImages},
     open::{ListOpen, OpenCursor, OpenReservations},
@@ -67,6 +69,8 @@ family! {
     Audit: ReadAudit -> AuditPage as "audit";
     /// Searches messages.
     Search: SearchMessages -> SearchHits as "search";
+    /// Finds messages by a metadata field.
+    Find: FindMessages -> FoundMessages as "find";
     /// Reads the cursor of a consumer.
     Cursor: GetCursor -> ConsumerCursor as "cursor";
     /// Lists the quarantine of a consumer.

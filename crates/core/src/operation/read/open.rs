@@ -80,6 +80,7 @@ pub struct OpenReservations {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<DamagedMessage>,
     /// The start of the next page. `None` after the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<OpenCursor>,
 }
 

@@ -123,6 +123,7 @@ pub struct Page {
     /// can end at its byte limit.
     pub has_more: bool,
     /// The first open message of the thread. With [`Visibility::Settled`] the page shows nothing from this message on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_open: Option<Seq>,
     /// The last sequence number that the thread has assigned, also if that message is deleted.
     /// [`NewMessage::after`](crate::NewMessage::after) compares with it. 0 before the first message.

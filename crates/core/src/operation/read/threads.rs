@@ -8,7 +8,7 @@ use crate::{
         Addressed, NO_PRUNE, ReadPage, Verb,
         facts::{AnswerFacts, Facts, Limits, Split, StatesFacts},
     },
-    thread::{Keep, ThreadCursor, ThreadSummary},
+    thread::{Keep, ThreadCursor, ThreadOrder, ThreadSummary},
 };
 
 /// Reads the summary of one thread, including a thread that is not listed yet. The answer is `None` if the thread does not exist
@@ -22,10 +22,18 @@ pub struct GetThread {
 
 carries_nothing!(GetThread { thread: _ });
 
-/// Lists the threads of the tenant by their last activity, the latest first.
+/// Lists the threads of the tenant: by their last activity, the latest first, or in another [order](Self::ordered_by).
 ///
-/// A thread is listed from its first settled message on. The cost grows with the page size. A list by owner or label costs the
-/// same if few threads or a large part of all threads match.
+/// A thread is listed from its first settled message on, or from its creation on with [`unlisted_too`](Self::unlisted_too). The
+/// cost grows with the page size. A list by owner or label costs the same if few threads or a large part of all threads match.
+///
+/// ```
+/// use throughline_core::threads::{ListThreads, ThreadOrder};
+///
+/// // The newest threads first, with those that were just created.
+/// let list = ListThreads::new(50).ordered_by(ThreadOrder::NewestCreated).unlisted_too();
+/// assert!(list.unlisted && list.order == ThreadOrder::NewestCreated);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListThreads {
@@ -38,7 +46,13 @@ pub struct ListThreads {
     /// Only archived threads (`true`), only others (`false`), or both (`None`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<bool>,
-    /// The end of the previous page. `None` for the first page.
+    /// Also the threads that have no settled message yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlisted: bool,
+    /// The order.
+    #[serde(default, skip_serializing_if = "ThreadOrder::is_default")]
+    pub order: ThreadOrder,
+    /// The end of the previous page, of a list in the same order. `None` for the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ThreadCursor>,
     /// The most entries to return: 1 to [`ReadPage::MAX_LIMIT`](crate::operation::ReadPage::MAX_LIMIT).
@@ -57,6 +71,8 @@ impl ListThreads {
             owner: None,
             labels: Labels::new(),
             archived: Some(false),
+            unlisted: false,
+            order: ThreadOrder::LatestActivity,
             after: None,
             limit,
             max_bytes: ReadPage::DEFAULT_BYTES,
@@ -98,36 +114,63 @@ impl ListThreads {
         self
     }
 
-    /// Lists the threads after this cursor.
+    /// Lists the threads without a settled message too. A thread that was created
+    /// [hidden](crate::NewThread::hidden) stays out until it is published.
+    #[must_use]
+    pub const fn unlisted_too(mut self) -> Self {
+        self.unlisted = true;
+        self
+    }
+
+    /// Lists the threads in this order. Both orders by the time of creation stay in place while threads are written to.
+    #[must_use]
+    pub const fn ordered_by(mut self, order: ThreadOrder) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Lists the threads after this cursor, which a list of the same order has returned. With a cursor of another order, the
+    /// list fails as [`Invalid`](crate::ErrorKind::Invalid).
     #[must_use]
     pub fn after(mut self, cursor: ThreadCursor) -> Self {
         self.after = Some(cursor);
         self
     }
 
-    /// Whether the filter of the list matches this thread. The cursor is not considered.
+    /// Whether the filter of the list matches this thread. The cursor is not considered. A summary does not state whether the
+    /// thread is hidden, and no list shows a hidden thread: the store omits it.
     #[must_use]
     pub fn shows(&self, entry: &ThreadSummary) -> bool {
-        entry.listed
+        (entry.listed || self.unlisted)
             && self.archived.is_none_or(|archived| archived == entry.archived)
             && self.owner.as_ref().is_none_or(|owner| entry.owner.as_ref() == Some(owner))
             && entry.labels.contains(&self.labels)
     }
 }
 
-carries_nothing!(ListThreads { owner: _, labels: _, archived: _, after: _, limit: _, max_bytes: _ });
+carries_nothing!(ListThreads {
+    owner: _,
+    labels: _,
+    archived: _,
+    unlisted: _,
+    order: _,
+    after: _,
+    limit: _,
+    max_bytes: _
+});
 
 /// The answer to [`ListThreads`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadList {
-    /// The threads, with the latest active first.
+    /// The threads, in the order of the list.
     pub threads: Vec<ThreadSummary>,
     /// The threads of this page whose summary is damaged. Their messages are not affected:
     /// [`RebuildThread`](crate::operation::RebuildThread) rebuilds the summary. A thread with a damaged id is `?`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<ThreadId>,
     /// The start of the next page. `None` after the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<ThreadCursor>,
     /// The position of the last change that the list contains. A reader that continues with the changes after it misses none.
     pub position: Position,
@@ -157,6 +200,7 @@ pub struct PrunePlan {
     /// The generation of the thread.
     pub generation: Generation,
     /// The sequence number of the last message to delete. `None` if there is nothing to delete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Seq>,
     /// The number of messages to delete, final or abandoned.
     pub messages: u64,

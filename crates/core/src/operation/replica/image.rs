@@ -106,6 +106,7 @@ pub struct ThreadImage {
     /// Whether some messages up to the floor still have to be purged.
     pub purgeable: bool,
     /// The stats of the thread. `None` for a deleted thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<ThreadStats>,
 }
 
@@ -132,10 +133,14 @@ impl From<Message> for MessageImage {
 pub struct GoneImage {
     /// The thread.
     pub thread: ThreadId,
-    /// The id, which cannot be used again.
+    /// The id, which can be used again only in a thread that reuses ids.
     pub id: MessageId,
+    /// The last revision of the message. The revisions of a later message of the id are higher.
+    #[serde(default)]
+    pub revision: Revision,
     /// The sequence number and the attachment keys of a message that was cleared or deleted with its thread and is not purged
     /// yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<(Seq, Vec<AttachmentKey>)>,
 }
 
@@ -366,8 +371,12 @@ mod tests {
         let image = |part| Image::new(TenantId::default(), part).estimated_size();
         let attachments = vec![long.parse().unwrap(); 100];
         let thread = || "t".parse::<ThreadId>().unwrap();
-        let gone =
-            GoneImage { thread: thread(), id: "m".parse().unwrap(), left: Some((Seq::FIRST, attachments)) };
+        let gone = GoneImage {
+            thread: thread(),
+            id: "m".parse().unwrap(),
+            revision: Revision::FIRST,
+            left: Some((Seq::FIRST, attachments)),
+        };
         assert!(image(ImagePart::Gone(gone)) > 20_000);
         let why = QuarantinedChange {
             position: Position::new(1),

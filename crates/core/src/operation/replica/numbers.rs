@@ -238,7 +238,7 @@ impl ser::SerializeStructVariant for &mut Walk {
 mod tests {
     use super::{LARGEST, check};
     use crate::{
-        Content, MessageId, Metadata, NewMessage, Role, Seq, TenantId, Timestamp,
+        Content, MessageId, Metadata, NewMessage, Revision, Role, Seq, TenantId, Timestamp,
         operation::{Add, GoneImage, Image, ImagePart},
     };
 
@@ -246,7 +246,8 @@ mod tests {
     fn a_number_that_is_too_large_is_named_by_its_field() {
         let gone = |seq: u64| {
             let left = Some((Seq::new(seq), Vec::new()));
-            let gone = GoneImage { thread: "t".parse().unwrap(), id: "m".parse().unwrap(), left };
+            let (thread, id) = ("t".parse().unwrap(), "m".parse().unwrap());
+            let gone = GoneImage { thread, id, revision: Revision::FIRST, left };
             vec![Image::new(TenantId::default(), ImagePart::Gone(gone))]
         };
         check("images", &gone(LARGEST)).unwrap();

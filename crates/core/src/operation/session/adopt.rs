@@ -24,6 +24,7 @@ pub struct AdoptSession {
     /// The thread. Import sessions without a thread into a separate thread of their own.
     pub thread: ThreadId,
     /// The pointer of the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<AdoptedPointer>,
     /// The runs, the oldest first: at most [`MAX_RUNS`](Self::MAX_RUNS), each with its own id.
     pub runs: Vec<AdoptedRun>,
@@ -45,8 +46,10 @@ pub struct AdoptedPointer {
     /// The provider that keeps the session.
     pub provider: ProviderId,
     /// The runtime of the session, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
     /// The directory of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
 }
 
@@ -59,16 +62,20 @@ pub struct AdoptedRun {
     /// The provider of the run.
     pub provider: ProviderId,
     /// The runtime of the run, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
     /// The session that the run reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// The directory of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
     /// The end of the run. A run that has not ended is imported as [`Lapsed`](AttemptState::Lapsed).
     pub state: AttemptState,
     /// The time at which the run began.
     pub started_at: Timestamp,
     /// The time at which the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
 }
 
@@ -98,6 +105,7 @@ pub struct RuntimeBackfilled {
     /// The thread.
     pub thread: ThreadId,
     /// The runtime that the store wrote, or would write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
     /// Whether the store wrote it.
     pub written: bool,

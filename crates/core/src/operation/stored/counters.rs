@@ -26,8 +26,10 @@ pub struct ThreadCounters {
     /// The bytes of content in final messages.
     pub bytes: u64,
     /// The sequence number of the latest final user message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview_seq: Option<Seq>,
     /// The beginning of that message, if it has text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,
     /// The time at which a settled message was last added, settled or changed, including deleted messages.
     pub active_at: Timestamp,

@@ -37,6 +37,9 @@ pub enum Replay {
         seq: Seq,
         /// The time of creation.
         at: Timestamp,
+        /// The first revision.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        revision: Revision,
     },
     /// Of a [`Reserve`](crate::operation::Reserve).
     Reserve {
@@ -48,6 +51,9 @@ pub enum Replay {
         at: Timestamp,
         /// The expiry of its first lease.
         expires_at: Timestamp,
+        /// The first revision.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        revision: Revision,
     },
     /// Of an [`UpdateContent`](crate::operation::UpdateContent).
     UpdateContent {
@@ -56,8 +62,16 @@ pub enum Replay {
         /// The state after the call.
         state: MessageState,
     },
-    /// Of an [`Update`](crate::operation::Update).
+    /// Of an [`Update`](crate::operation::Update), as earlier versions recorded it: see [`Patch`](Self::Patch).
     Update,
+    /// Of an [`Update`](crate::operation::Update).
+    Patch {
+        /// The sequence number of the message.
+        seq: Seq,
+        /// The names that the message had already.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<String>,
+    },
     /// Of a [`Delete`](crate::operation::Delete).
     Delete(Deleted),
     /// Of an [`Import`](crate::operation::Import).
@@ -78,6 +92,14 @@ pub enum Replay {
     Session(Box<SessionResult>),
     /// Of a [`Batch`](crate::operation::Batch), item by item.
     Batch(Vec<Self>),
+}
+
+const fn first() -> Revision {
+    Revision::FIRST
+}
+
+fn is_first(revision: &Revision) -> bool {
+    *revision == Revision::FIRST
 }
 
 /// The current rows of a store, for answers that depend on them.

@@ -76,14 +76,17 @@ pub struct SessionValue {
     /// The provider that keeps the session.
     pub provider: ProviderId,
     /// The runtime of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<BoundRuntime>,
     /// The directory of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_dir: Option<WorkDir>,
     /// The generation of the session.
     pub generation: SessionGeneration,
     /// The number of the run; 0 for an adopted pointer.
     pub number: u64,
     /// The run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<AttemptId>,
 }
 
@@ -109,12 +112,14 @@ pub struct KnownSession {
     /// The id of the session.
     pub id: SessionId,
     /// The result of the latest run on the session. `None` if the session was retired before any run reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<SessionValue>,
     /// The health of the session.
     pub health: Health,
     /// Whether the session is retired.
     pub retired: bool,
     /// The number of its value when a gap about this session was last delivered to the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_gap: Option<u64>,
 }
 
@@ -218,12 +223,15 @@ pub struct SessionHead {
     /// The session revision.
     pub revision: SessionRevision,
     /// The pointer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<SessionValue>,
     /// The current run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
     /// The number of the last run.
     pub attempts: u64,
     /// The last run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<AttemptId>,
     /// The time of the first write.
     pub created_at: Timestamp,

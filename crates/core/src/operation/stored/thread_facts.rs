@@ -29,6 +29,7 @@ pub struct ThreadStats {
     /// The title.
     pub title: Title,
     /// The owner inside the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerId>,
     /// The labels of the host.
     pub labels: Labels,
@@ -40,7 +41,11 @@ pub struct ThreadStats {
     pub hidden: bool,
     /// Whether the thread has or had a settled message.
     pub has_begun: bool,
+    /// Whether the ids of deleted messages can be used again.
+    #[serde(default)]
+    pub reuses_ids: bool,
     /// The source of a fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkPoint>,
     /// The time of creation.
     pub created_at: Timestamp,
@@ -62,6 +67,7 @@ impl ThreadStats {
             archived: false,
             hidden: false,
             has_begun: false,
+            reuses_ids: false,
             forked_from: None,
             created_at,
             changed_at: created_at,
@@ -72,14 +78,24 @@ impl ThreadStats {
     /// Returns the stats of a created thread. It is created at `now` unless the operation names another time.
     #[must_use]
     pub fn created(create: &CreateThread, now: Timestamp) -> Self {
-        let CreateThread { thread: _, title, owner, labels, metadata, created_at, forked_from, hidden } =
-            create;
+        let CreateThread {
+            thread: _,
+            title,
+            owner,
+            labels,
+            metadata,
+            created_at,
+            forked_from,
+            hidden,
+            reuses_ids,
+        } = create;
         Self {
             title: title.clone(),
             owner: owner.clone(),
             labels: labels.clone(),
             metadata: metadata.clone(),
             hidden: *hidden,
+            reuses_ids: *reuses_ids,
             forked_from: forked_from.clone(),
             ..Self::implied(created_at.unwrap_or(now))
         }
@@ -129,6 +145,7 @@ impl ThreadStats {
             archived,
             hidden: _,
             has_begun: _,
+            reuses_ids,
             forked_from,
             created_at,
             changed_at,
@@ -144,6 +161,7 @@ impl ThreadStats {
             metadata: metadata.clone(),
             archived: *archived,
             listed: self.is_listed(),
+            reuses_ids: *reuses_ids,
             generation,
             last_seq,
             forked_from: forked_from.clone().map(Box::new),

@@ -34,6 +34,7 @@ pub struct NewThread {
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) forked_from: Option<ForkPoint>,
     pub(crate) hidden: bool,
+    pub(crate) reuses_ids: bool,
 }
 
 impl NewThread {
@@ -49,6 +50,7 @@ impl NewThread {
             created_at: None,
             forked_from: None,
             hidden: false,
+            reuses_ids: false,
         }
     }
 
@@ -107,6 +109,14 @@ impl NewThread {
         self.hidden = true;
         self
     }
+
+    /// Lets the thread use the ids of deleted messages again: see [`CreateThread::reuses_ids`]. Otherwise a deleted id is never free
+    /// again.
+    #[must_use]
+    pub const fn reusing_ids(mut self) -> Self {
+        self.reuses_ids = true;
+        self
+    }
 }
 
 /// Creates a thread without messages. The first message also creates a thread; this operation sets a title and other values.
@@ -140,21 +150,29 @@ pub struct CreateThread {
     /// Whether the thread is hidden from lists until it is published.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// Whether an addition, a reservation or an import under the id of a deleted message makes a new message. It gets a new sequence
+    /// number, and its first revision is higher than every revision of the deleted message. The thread keeps this choice
+    /// for its life.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuses_ids: bool,
 }
 
 impl CreateThread {
     /// Returns the creation of `thread`. It generates an id if `thread` has none.
     #[must_use]
     pub fn new(thread: NewThread) -> Self {
-        let NewThread { id, title, owner, labels, metadata, created_at, forked_from, hidden } = thread;
+        let NewThread { id, title, owner, labels, metadata, created_at, forked_from, hidden, reuses_ids } =
+            thread;
         let thread = id.unwrap_or_else(ThreadId::mint);
         let title = title.unwrap_or_default();
-        Self { thread, title, owner, labels, metadata, created_at, forked_from, hidden }
+        Self { thread, title, owner, labels, metadata, created_at, forked_from, hidden, reuses_ids }
     }
 }
 
 carries_content!(
-    CreateThread { thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _ }
+    CreateThread {
+        thread, title, owner: _, labels: _, metadata, created_at: _, forked_from: _, hidden: _, reuses_ids: _
+    }
     for (thread) => [Title(title), Metadata(metadata)]
 );
 

@@ -101,6 +101,7 @@ pub struct ResolvedId {
     /// The name that matched.
     pub by: ResolvedBy,
     /// The state of the message. `None` if it is not written yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<MessageState>,
     /// The messages that did not match, with the reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -67,9 +67,11 @@ pub struct TakenMessage {
     /// The thread.
     pub thread: ThreadId,
     /// The facts of the deletion. `None` if the thread had no message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<Deleted>,
     /// The deleted message. `None` if the thread had no message, and in a replay, because the store keeps no copy of a deleted
     /// message. A caller that must not lose the content with a lost answer reads the message first, and then deletes it by id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<Message>>,
     /// Whether this answer replays an earlier call with the same idempotency key.
     pub deduplicated: bool,

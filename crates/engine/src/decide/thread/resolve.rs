@@ -99,7 +99,7 @@ impl<S: RowSource> Names for ThreadAliases<'_, '_, S> {
     fn message(&mut self, id: &MessageId) -> Decided<NamedMessage, S> {
         Ok(match self.scope.named(self.floor, self.thread, id)? {
             Named::Nothing => NamedMessage::Nothing,
-            Named::Tombstone => NamedMessage::Dead,
+            Named::Tombstone(_) => NamedMessage::Dead,
             Named::There(row, seq) => NamedMessage::There { role: row.role, state: row.state, seq },
         })
     }

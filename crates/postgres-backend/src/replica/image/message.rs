@@ -98,10 +98,11 @@ fn made(key: &Key, stored: Stored) -> Option<(throughline_core::TenantId, ImageP
     let Stored { row, floor, growth, due } = stored;
     let (tenant, thread) = whose(key)?;
     let id = MessageId::new(key.at(2)).ok()?;
+    let revision = row.revision.max(row.replaced);
     let part = match row.seq {
-        None => ImagePart::Gone(GoneImage { thread, id, left: None }),
+        None => ImagePart::Gone(GoneImage { thread, id, revision, left: None }),
         Some(seq) if seq <= floor => {
-            ImagePart::Gone(GoneImage { thread, id, left: Some((seq, row.attachments)) })
+            ImagePart::Gone(GoneImage { thread, id, revision, left: Some((seq, row.attachments)) })
         }
         // A missing chunk means damage.
         Some(_) if due > 0 => return None,

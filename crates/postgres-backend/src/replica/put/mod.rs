@@ -17,6 +17,7 @@ use throughline_engine::{
 
 use super::{Key, State, capture::record};
 use crate::{
+    metadata_index::MetadataNames,
     rows::{NotLoaded, Source, writing},
     search,
 };
@@ -27,7 +28,10 @@ pub(super) async fn put(
     state: &mut State,
     images: &[Image],
 ) -> sqlx::Result<Result<(), PersistError>> {
-    let mut transaction = Transaction::new(Source::default(), Limits::default());
+    // The row of the store is locked, so that no host declares a name meanwhile.
+    let names = MetadataNames::read(db).await?;
+    let mut transaction =
+        Transaction::new(Source::default(), Limits::default()).with_indexed_metadata(names.indexed.clone());
     for image in images {
         prefetch(transaction.source_mut(), image);
     }
@@ -52,7 +56,7 @@ pub(super) async fn put(
     }
     let (_, staged) = transaction.into_parts();
     free_seqs::free_seqs(db, &stored_seqs, &staged).await?;
-    writing(&staged).run(db).await?;
+    writing(&staged, &names).run(db).await?;
     append_only::put_changes(db, images).await?;
     append_only::put_audit(db, state, images).await?;
     index(db, &staged, &cleared).await?;

@@ -64,7 +64,8 @@ const KEYS: Table = Table {
 
 impl Check<'_> {
     /// Verifies every thread. The thread uses each sequence number exactly once, so each up to the last one belongs to
-    /// a message or to a deleted one.
+    /// a message or to a deleted one. In a thread that reuses ids, the next message of an id has replaced the tombstone of the
+    /// deleted one. A deleted thread no longer says whether it reused ids.
     pub(super) fn threads(&mut self) -> rusqlite::Result<()> {
         self.walk(&THREADS, Self::thread)
     }
@@ -84,14 +85,16 @@ impl Check<'_> {
         let (live, last_live) = (number(LIVE), number(LAST_LIVE));
         let deleted = self.deleted.get(&thread_pk).copied().unwrap_or_default();
         let last = head.deleted_seq.max(last_live);
-        if head.deleted_seq < 0 || head.deleted_seq > 0 && deleted == 0 {
+        let entry = EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str());
+        let has_all_tombstones = !head.deleted && entry.as_ref().is_none_or(|entry| !entry.facts.reuses_ids);
+        if head.deleted_seq < 0 || has_all_tombstones && head.deleted_seq > 0 && deleted == 0 {
             let description = format!(
                 "the last sequence number of its deleted messages is {}, and it has {deleted} of them",
                 head.deleted_seq
             );
             self.report(&owner, Part::Thread, description);
         }
-        if live + deleted != last {
+        if live + deleted > last || has_all_tombstones && live + deleted < last {
             let description = format!(
                 "its last sequence number is {last}, and it has {live} messages and {deleted} deleted ones"
             );
@@ -109,7 +112,7 @@ impl Check<'_> {
             (true, true) => {}
             (true, false) => self.report(&owner, Part::Summary, "it was deleted, but it still has a summary"),
             (false, true) => self.report(&owner, Part::Summary, "its summary is missing"),
-            (false, false) => match EntryRow::read(row, ENTRY, tenant.as_str(), thread.as_str()) {
+            (false, false) => match entry {
                 Some(EntryRow { facts, last_seq }) => {
                     if last_seq != last && is_found {
                         let description = format!(

@@ -234,12 +234,13 @@ impl Check<'_> {
     }
 }
 
-/// Returns whether a tombstone holds nothing of its message except the id.
+/// Returns whether a tombstone holds nothing of its message except the id and the last revision.
 fn is_erased(row: &Row<'_>) -> bool {
     text(row, 5) == Some(DELETED)
         && [3, 9, 10, 16, 17, 20].into_iter().all(|column| row.is_null(column))
         && [7, 8, 11, 12, 19, SEGMENT].into_iter().all(|column| row.integer(column) == Some(0))
-        && (text(row, 4), row.integer(6)) == (Some("user"), Some(1))
+        && text(row, 4) == Some("user")
+        && row.integer(6).is_some_and(|revision| revision > 0)
         && text(row, 15) == Some("{}")
         && text(row, 18) == Some("[]")
 }
@@ -248,7 +249,8 @@ fn is_erased(row: &Row<'_>) -> bool {
 fn is_tombstone_of(row: &Row<'_>, owner: &Owner) -> bool {
     let of = || {
         let (tenant, thread) = (owner.tenant.as_ref()?, owner.thread.as_ref()?);
-        Some(tombstone_checksum(&[tenant.as_str(), thread.as_str(), text(row, 2)?], row.integer(13)?))
+        let names = [tenant.as_str(), thread.as_str(), text(row, 2)?];
+        Some(tombstone_checksum(&names, row.integer(6)?, row.integer(13)?))
     };
     of().is_some_and(|checksum| row.integer(14) == Some(checksum))
 }

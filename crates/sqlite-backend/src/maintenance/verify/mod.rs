@@ -7,6 +7,7 @@ mod chunks;
 mod consumers;
 mod file;
 mod messages;
+mod metadata;
 mod sessions;
 mod walk;
 
@@ -97,6 +98,7 @@ impl<'a> Check<'a> {
             Self::messages,
             Self::orphans,
             Self::stray_chunks,
+            Self::indexed_metadata,
             Self::threads,
             Self::aliases,
             Self::changes,

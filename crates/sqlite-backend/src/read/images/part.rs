@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use throughline_core::{
-    AgentId, IdempotencyKey, MessageId, Position, Seq, TenantId, ThreadId, Timestamp,
+    AgentId, IdempotencyKey, MessageId, Position, Revision, Seq, TenantId, ThreadId, Timestamp,
     backend::{names::KnownName, sessions::AgentRecord},
     changes::QuarantinedChange,
     ids::{ConsumerName, RuntimeId},
@@ -13,6 +13,7 @@ use throughline_core::{
     },
     threads::Generation,
 };
+use throughline_engine::rows::MessageRow;
 
 use crate::{
     read::rows::whole,
@@ -128,7 +129,10 @@ fn message(db: &Connection, number: i64) -> rusqlite::Result<Option<Made>> {
             let (tenant, thread) = whose(row, WHOSE)?;
             let gone = |left| {
                 let id = MessageId::new(text(row, 2)?).ok()?;
-                Some(Err(GoneImage { thread: thread.clone(), id, left }))
+                let replaced = row.integer(19).and_then(|code| Some(MessageRow::from_tail_code(code)?.1));
+                let revision = row.integer(6).and_then(count).map(Revision::new);
+                let revision = revision.max(replaced).unwrap_or_default();
+                Some(Err(GoneImage { thread: thread.clone(), id, revision, left }))
             };
             let floor = row.integer(WHOSE + 2)?;
             let read = match row.integer(3) {

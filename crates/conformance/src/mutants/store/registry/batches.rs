@@ -40,6 +40,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "answers a change of what is not there as done",
         &[
             "messages.update_of_unknown_id_is_not_found",
+            "messages.update_where_absent_of_unknown_id_is_not_found",
             "messages.delete_of_unknown_id_is_not_found",
             "messages.update_content_of_unknown_id_is_not_found",
             "drafts.message_settled_elsewhere_is_reported",

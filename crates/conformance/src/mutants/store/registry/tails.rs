@@ -1,7 +1,7 @@
 //! Faults of tail reads.
 
 use throughline_core::{
-    Delta, MessageState, PersistArgs, PersistResult, ReadArgs, ReadResult, Revision,
+    Delta, MessageState, PersistArgs, PersistResult, ReadArgs, ReadResult, Revision, Seq,
     messages::{ContentCursor, ContentTail, ReadPage},
 };
 
@@ -142,6 +142,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             *tail = Some(ContentTail {
                 thread: read.thread.clone(),
                 id: read.id.clone(),
+                seq: Seq::FIRST,
                 state: MessageState::Reserved,
                 revision: Revision::FIRST,
                 replaced: false,

@@ -221,6 +221,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         &[
             "forks.failed_fork_is_hidden_and_resumable",
             "threads.empty_thread_is_not_listed",
+            "threads.hidden_thread_is_in_no_list",
             "threads.hidden_thread_is_listed_after_publish",
             "threads.settled_message_lists_the_thread",
         ],
@@ -294,7 +295,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         if let Some((read, list)) = change::list(asked, response)
             && let Some(after) = &read.after
         {
-            list.threads.retain(|entry| entry.active_at < after.active_at);
+            list.threads.retain(|entry| entry.active_at < after.at);
         }
     }),
     Mutant::new(
@@ -306,7 +307,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         if let Some((read, list)) = change::list(asked, response)
             && list.threads.len() == read.limit as usize
         {
-            list.next = list.threads.last().map(ThreadCursor::of);
+            list.next = list.threads.last().map(|last| ThreadCursor::of(read.order, last));
         }
     }),
     // Entries.

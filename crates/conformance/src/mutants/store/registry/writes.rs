@@ -87,6 +87,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             "keys.replayed_patch_answers_the_current_metadata",
             "keys.replayed_batch_answers_each_item",
             "keys.replay_does_not_restore_a_deleted_message",
+            "ids.replay_does_not_touch_the_next_message",
             "threads.call_before_deletion_is_not_replayed",
             "keys.conflict_is_limited_to_one_thread",
             "changes.replays_emit_none",
@@ -327,6 +328,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "applies a change whatever revision its caller saw",
         &[
             "messages.append_with_a_revision_gap_is_stale",
+            "ids.late_writer_does_not_touch_the_next_message",
             "concurrency.one_update_of_a_revision_wins",
             "models.operation_sequences_match_the_reference_model",
             "messages.matching_revision_is_accepted_in_every_mode",
