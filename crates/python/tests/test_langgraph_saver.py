@@ -239,6 +239,24 @@ def test_a_thread_id_that_is_a_number_stays_one(saver: ThroughlineSaver) -> None
     assert saver.get_tuple(config(7)) is None
 
 
+def test_runs_are_found_by_the_index_of_the_store(tmp_path: Path) -> None:
+    with sync.open(tmp_path / "indexed.db", options={"indexed_metadata": ["run_id"]}) as store:
+        saver = ThroughlineSaver(store)
+        for number in range(10):
+            saved = save(saver, f"{number}", ns="child" if number % 2 else "", run_id=f"run-{number % 5}")
+            saver.put_writes(saved, [("a", number)], "task")
+        store.thread("of the host").add("user", "hello", metadata={"run_id": "run-1"})
+        with counted(saver) as calls:
+            saver.delete_for_runs(["run-1", "run-3", "run-9"])
+        assert calls.count("find") == 3 and "page" not in calls
+        assert ids(saver.list(config())) == ["4", "2", "0"]
+        assert ids(saver.list(config(ns="child"))) == ["9", "7", "5"]
+        assert len(store.thread("of the host").page(10).messages) == 1
+        saver.put_writes(config(ns="child", id="1"), [("a", "later")], "task")
+        save(saver, "1", ns="child")
+        assert writes(saver.get_tuple(config(ns="child", id="1"))) == [("task", "a", "later")]
+
+
 def test_tenants_are_apart(store: sync.Store) -> None:
     one, other = ThroughlineSaver(store.for_tenant("one")), ThroughlineSaver(store.for_tenant("other"))
     save(one, "1", run_id="run")

@@ -164,8 +164,8 @@ def _add(
 
 
 def creation(namespace: CheckpointNamespace) -> ops.Operation[Any]:
-    """Creates the thread of the checkpoints of a namespace, with the labels by which lists and deletions find it. Deleted
-    ids can be saved again, as in the tables of LangGraph's own savers.
+    """Creates the thread of the checkpoints of a namespace, with the labels by which lists and deletions find it.
+    Deleted ids can be saved again, as in the tables of LangGraph's own savers.
     """
     return ops.create_thread(
         namespace.checkpoints,

@@ -9,14 +9,17 @@ from typing import Any
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import TASKS
 
-from ... import NotFound, ThreadSummary, ops
-from ._calls import Steps, batch, next_of, one
-from ._checkpoints import Heads, by_id, latest, namespaces_of, ordered, threads_of, writes_of
+from ... import Busy, Corrupt, Invalid, Message, NotFound, ThreadSummary, Unsupported, ops
+from ._calls import Call, Steps, all_of, batch, next_of, one
+from ._checkpoints import READ_LIMIT, Heads, by_id, latest, namespace_of, namespaces_of, ordered, threads_of, writes_of
 from ._history import Ancestors
-from ._names import CHECKPOINTS, WRITES, CheckpointNamespace
+from ._names import CHECKPOINTS, KIND, WRITES, CheckpointNamespace
 from ._names import message as message_id
 from ._records import PARENT, RUN, Stored, pending_writes
 from ._writes import read_writes
+
+#: Checkpoints by `thread_id`.
+Checkpoints = dict[str, list[tuple[CheckpointNamespace, Stored]]]
 
 #: The operations of one commit.
 _BATCH = 200
@@ -44,18 +47,60 @@ def _commit(operations: Sequence[ops.Operation[Any]]) -> Steps[None]:
 
 
 def delete_for_runs(heads: Heads, run_ids: Iterable[str]) -> Steps[None]:
-    """Deletes the checkpoints of runs, and their writes, in all threads."""
-    runs = set(run_ids)
+    """Deletes the checkpoints of runs, and their writes, in all threads. It finds them by the index of ``run_id``, or
+    reads all checkpoints if the store does not index it.
+    """
+    runs = list(dict.fromkeys(run_ids))
     if not runs:
         return
-    found: dict[str, list[tuple[CheckpointNamespace, Stored]]] = defaultdict(list)
+    try:
+        found = yield from _indexed(runs)
+    except (Unsupported, Invalid, Busy):
+        found = yield from _all_of(set(runs))
+    for thread_id, stored in found.items():
+        yield from _delete(heads, thread_id, stored)
+
+
+def _all_of(runs: set[str]) -> Steps[Checkpoints]:
+    found: Checkpoints = defaultdict(list)
     for namespace in (yield from namespaces_of()):
         checkpoints = ordered(namespace)
         while (each := (yield from next_of(checkpoints))) is not None:
             if each.item.fields.get(RUN) in runs:
                 found[namespace.thread_id].append((namespace, each.item))
-    for thread_id, stored in found.items():
-        yield from _delete(heads, thread_id, stored)
+    return found
+
+
+def _indexed(runs: list[str]) -> Steps[Checkpoints]:
+    messages: list[Message] = []
+    for run in runs:
+        after: str | None = None
+        while True:
+            answer = yield from one(_find(run, after))
+            if answer.damaged:
+                raise Corrupt(f"the message {answer.damaged[0]} of the run {run} is damaged")
+            messages += answer.messages
+            after = answer.next
+            if after is None:
+                break
+    threads = list(dict.fromkeys(message.thread for message in messages))
+    summaries = dict(zip(threads, (yield from all_of([_summary(thread) for thread in threads])), strict=True))
+    found: Checkpoints = defaultdict(list)
+    for message in messages:
+        summary = summaries[message.thread]
+        # A message of the host can have this field, too.
+        if summary is not None and summary.labels.get(KIND) == CHECKPOINTS:
+            namespace = namespace_of(summary)
+            found[namespace.thread_id].append((namespace, Stored.of(message)))
+    return found
+
+
+def _find(run: str, after: str | None) -> Call:
+    return lambda store: store.find(RUN, run, READ_LIMIT, after=after)
+
+
+def _summary(thread: str) -> Call:
+    return lambda store: store.thread(thread).summary()
 
 
 def keep_latest(heads: Heads, thread_id: str, serde: SerializerProtocol) -> Steps[None]:

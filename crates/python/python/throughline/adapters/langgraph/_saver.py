@@ -164,11 +164,15 @@ class ThroughlineSaver(BaseCheckpointSaver[str]):
         await run_async(self._stores.asynchronous, delete_thread(self._heads, str(thread_id)))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Deletes the checkpoints of these runs and their writes. It reads all checkpoints of the tenant."""
+        """Deletes the checkpoints of these runs and their writes. A store that does not index ``run_id`` reads all of
+        them.
+        """
         run_blocking(self._stores.blocking, delete_for_runs(self._heads, run_ids))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Deletes the checkpoints of these runs and their writes. It reads all checkpoints of the tenant."""
+        """Deletes the checkpoints of these runs and their writes. A store that does not index ``run_id`` reads all of
+        them.
+        """
         await run_async(self._stores.asynchronous, delete_for_runs(self._heads, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
