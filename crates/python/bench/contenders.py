@@ -251,6 +251,10 @@ class ThroughlineAgents(AgentsSqlite):
     async def close(self) -> None:
         await self._store.close()
 
+    async def fill(self, items: int) -> None:
+        for first in range(0, items, 500):
+            await self._session(LONG).add_items([item(number) for number in range(first, min(first + 500, items))])
+
 
 class ThroughlineLangGraph(LangGraphSqlite):
     """Throughline: the checkpoint saver, the adapter for LangGraph."""
