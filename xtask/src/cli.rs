@@ -12,6 +12,7 @@ The tasks of the workspace.
 Usage:
     cargo xtask test              run the tests of the embedded default: SQLite and memory, with every layer
     cargo xtask ci [OPTIONS]      run everything that is checked before a change lands, and stop at the first step that fails
+    cargo xtask python [OPTIONS]  build the Python package, check its types, and run its tests and the suites of its peers
     cargo xtask list              show the steps of `ci`
     cargo xtask postgres          start a throw-away PostgreSQL, print its URL, and stop it with the end of input
     cargo xtask lines [--check]   show the lines of each crate with its limit; with --check, fail if there are more
@@ -29,6 +30,10 @@ Options of ci:
     --quick                only the inner loop: the steps that `list` marks with a star
     --only STEP[,STEP]     only these steps, in the order of the list; can be given more than once
     --long                 ten times as much of what the step `reliability` does: an hour, not minutes
+
+Options of python:
+    --long                 each suite on each of its backends, as often as it says
+    --peer NAME            only the suites of this folder of crates/python/peers, without the tests of the package
 
 Options of order:
     --check                fail if there is a circle, or a use against the order that the modules are to have
@@ -67,6 +72,13 @@ pub(crate) enum Command {
     Words {
         /// The folder of a member, if not all.
         member: Option<String>,
+    },
+    /// Check the Python package.
+    Python {
+        /// Run each suite on each of its backends, as often as it says.
+        long: bool,
+        /// The peer, if only its suites are to run.
+        peer: Option<String>,
     },
     /// Run steps.
     Run(Run),
@@ -115,7 +127,7 @@ impl Selection {
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut verb = None;
     let (mut quick, mut long, mut keep_going, mut only) = (false, false, false, Vec::new());
-    let (mut check, mut member) = (false, None);
+    let (mut check, mut member, mut peer) = (false, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -124,6 +136,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             Long("keep-going") => keep_going = true,
             Long("check") => check = true,
             Long("crate") => member = Some(parser.value()?.string()?),
+            Long("peer") => peer = Some(parser.value()?.string()?),
             Long("only") => only.extend(named_steps(&parser.value()?.string()?)?),
             Value(value) if verb.is_none() => verb = Some(value.string()?),
             _ => return Err(argument.unexpected().into()),
@@ -131,6 +144,11 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     }
     let runs = quick || long || keep_going || !only.is_empty();
     match verb.as_deref() {
+        Some("python") if !(quick || keep_going || check || member.is_some() || !only.is_empty()) => {
+            Ok(Command::Python { long, peer })
+        }
+        Some("python") => Err("`python` takes only the options --long and --peer".into()),
+        Some(_) if peer.is_some() => Err("--peer is an option of `python`".into()),
         Some("lines") if !runs && member.is_none() => Ok(Command::CountLines { check }),
         Some("lines") => Err("`lines` takes only the option --check".into()),
         Some("order") if !runs => Ok(Command::Order { member, check }),
@@ -221,6 +239,16 @@ mod tests {
     }
 
     #[test]
+    fn python_is_long_or_of_one_peer() {
+        let python = |line: &[&str]| match parse(lexopt::Parser::from_args(line)) {
+            Ok(Command::Python { long, peer }) => (long, peer),
+            other => panic!("not `python`: {other:?}"),
+        };
+        assert_eq!(python(&["python"]), (false, None));
+        assert_eq!(python(&["python", "--long", "--peer", "chatkit"]), (true, Some("chatkit".into())));
+    }
+
+    #[test]
     fn lines_are_checked_on_request() {
         let check = |line: &[&str]| match parse(lexopt::Parser::from_args(line)) {
             Ok(Command::CountLines { check }) => check,
@@ -252,6 +280,8 @@ mod tests {
         assert!(complaint(&["words", "--check"]).contains("only the option --crate"));
         assert!(complaint(&["test", "--crate", "core"]).contains("--crate is an option of"));
         assert!(complaint(&["ci", "--check"]).contains("--check is an option of"));
+        assert!(complaint(&["python", "--quick"]).contains("only the options --long and --peer"));
+        assert!(complaint(&["ci", "--peer", "chatkit"]).contains("--peer is an option of `python`"));
         assert!(complaint(&["ci", "fmt"]).contains("fmt"));
         assert!(complaint(&["bake"]).contains("`bake`"));
         assert!(complaint(&[]).contains("which command"));

@@ -4,6 +4,7 @@
 //! cargo xtask test          the tests of the embedded default: SQLite and memory, with every layer
 //! cargo xtask ci            everything that is checked before a change lands
 //! cargo xtask ci --quick    the inner loop
+//! cargo xtask python        the Python package, and the suites of its peers
 //! cargo xtask list          the steps of `ci`
 //! cargo xtask postgres      a PostgreSQL to try things with
 //! cargo xtask lines         the lines of each crate, and the limits
@@ -29,6 +30,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use cli::Command;
+use skips::Skips;
 use throughline_postgres_cluster::Cluster;
 use workspace::Workspace;
 
@@ -64,12 +66,24 @@ fn execute(command: &Command) -> ExitCode {
             return task(|workspace| order::run(workspace, member.as_deref(), *check));
         }
         Command::Words { member } => return task(|workspace| words::run(workspace, member.as_deref())),
+        Command::Python { long, peer } => return python(*long, peer.as_deref()),
         Command::Run(run) => match Workspace::find(run.long) {
             Ok(workspace) => return runner::run(&workspace, &run.selection.steps(), run.keep_going),
             Err(error) => return failure(&*error),
         },
     }
     ExitCode::SUCCESS
+}
+
+/// Checks the Python package, and repeats at the end what was skipped.
+fn python(long: bool, peer: Option<&str>) -> ExitCode {
+    let mut skips = Skips::default();
+    let checked =
+        Workspace::find(long).and_then(|workspace| steps::python::check(&workspace, &mut skips, peer));
+    for skip in skips.iter() {
+        println!("{skip}");
+    }
+    checked.map_or_else(|error| failure(&*error), |()| ExitCode::SUCCESS)
 }
 
 /// Carries out a task that is not a step.

@@ -12,8 +12,11 @@ mod examples;
 mod features;
 mod guard;
 mod http;
+mod installation;
 mod package;
 pub(crate) mod postgres;
+pub(crate) mod python;
+mod python_environment;
 mod reliability;
 mod semver;
 mod tools;
@@ -83,6 +86,12 @@ pub(crate) const STEPS: &[Step] = &[
         summary: "clients of other languages use the HTTP interface",
         quick: false,
         run: http::run,
+    },
+    Step {
+        name: "python",
+        summary: "the Python package, its types, its tests, and the suites of its peers",
+        quick: false,
+        run: python::run,
     },
     Step {
         name: "conformance",

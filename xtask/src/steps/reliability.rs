@@ -40,7 +40,8 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     ran
 }
 
-fn remove(file: &Path) -> Result {
+/// Removes a file, if it is there.
+pub(super) fn remove(file: &Path) -> Result {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
@@ -48,7 +49,7 @@ fn remove(file: &Path) -> Result {
 }
 
 /// Each line is the name of a skipped check, a tab, and the reason.
-fn collect(file: &Path, skips: &mut Skips) -> Result {
+pub(super) fn collect(file: &Path, skips: &mut Skips) -> Result {
     if !file.exists() {
         return Ok(());
     }

@@ -17,7 +17,7 @@ const C_COMPILER: [&str; 2] = ["gcc", "libc6-dev"];
 pub(super) const INSTALLATION: Duration = Duration::from_secs(600);
 
 /// The longest time that the compilation of a tool takes, with the download of its dependencies. One that takes longer hangs.
-const COMPILATION: Duration = Duration::from_secs(1800);
+pub(super) const COMPILATION: Duration = Duration::from_secs(1800);
 
 /// Checks or installs all of them.
 pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {

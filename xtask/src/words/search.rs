@@ -41,11 +41,11 @@ impl<'v> Search<'v> {
         Self { by_first }
     }
 
-    /// The words of a file, in order. A file that holds neither Rust nor sentences has none.
+    /// The words of a file, in order. A file that holds neither Rust, Python nor sentences has none.
     pub(super) fn file(&self, path: &str, text: &str) -> Vec<Found<'v>> {
         match path.rsplit('.').next() {
             Some("rs") => self.parts(&of_rust(text)),
-            Some("md" | "toml" | "sql" | "sh") => self.parts(&of_prose(text)),
+            Some("md" | "toml" | "sql" | "sh" | "py" | "pyi") => self.parts(&of_prose(text)),
             _ => Vec::new(),
         }
     }

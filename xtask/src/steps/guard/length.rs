@@ -1,13 +1,13 @@
-//! No file of Rust is longer than one review can take in, tests included.
+//! No file of Rust or Python is longer than one review can take in, tests included.
 
-use super::{Finding, is_rust};
+use super::{Finding, is_python, is_rust};
 
 /// The longest that is allowed.
 const LINES: usize = 600;
 
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     let lines = text.lines().count();
-    if is_rust(path) && lines > LINES {
+    if (is_rust(path) || is_python(path)) && lines > LINES {
         vec![Finding::whole(format!("{lines} lines; {LINES} is the most: one concept to a file"))]
     } else {
         Vec::new()
@@ -21,7 +21,9 @@ mod tests {
     #[test]
     fn the_last_allowed_line_is_allowed() {
         assert_eq!(check("src/a.rs", &"\n".repeat(LINES)), []);
-        assert_eq!(check("src/a.rs", &"\n".repeat(LINES + 1)).len(), 1);
+        for path in ["src/a.rs", "tests/a.py", "a/b.pyi"] {
+            assert_eq!(check(path, &"\n".repeat(LINES + 1)).len(), 1, "{path}");
+        }
     }
 
     #[test]

@@ -68,3 +68,8 @@ pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
 fn is_rust(path: &str) -> bool {
     path.ends_with(".rs")
 }
+
+/// Whether a path is of Python source, or of its types.
+fn is_python(path: &str) -> bool {
+    path.ends_with(".py") || path.ends_with(".pyi")
+}

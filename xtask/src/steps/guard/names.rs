@@ -6,7 +6,7 @@ use super::Finding;
 const EMPTY: [&str; 7] = ["util", "utils", "helper", "helpers", "manager", "managers", "common"];
 
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
-    let Some(stem) = path.strip_suffix(".rs") else { return Vec::new() };
+    let Some(stem) = path.strip_suffix(".rs").or_else(|| path.strip_suffix(".py")) else { return Vec::new() };
     let mut findings = Vec::new();
     if let Some(part) = stem.split('/').find(|part| EMPTY.contains(part)) {
         findings.push(Finding::whole(format!("`{part}` names nothing; say what it is about")));
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn files_and_folders_are_found() {
-        for path in ["src/utils.rs", "tests/common/mod.rs", "a/helpers/b.rs"] {
+        for path in ["src/utils.rs", "tests/common/mod.rs", "a/helpers/b.rs", "a/utils.py"] {
             assert_eq!(check(path, "").len(), 1, "{path}");
         }
         for path in ["src/commonplace.rs", "src/queue.rs", "docs/common/a.md", "common"] {

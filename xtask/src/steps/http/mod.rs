@@ -2,10 +2,8 @@
 //!
 //! The step installs them into the target folder, with the clients of their registries. It is never part of `cargo xtask test`.
 
-mod installation;
 mod npm;
 mod openai;
-mod python;
 mod schemathesis;
 mod server;
 mod typescript;

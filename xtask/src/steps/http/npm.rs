@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::installation::{self, Installation};
 use crate::Result;
 use crate::process::Process;
+use crate::steps::installation::{self, Installation};
 use crate::steps::tools;
 use crate::workspace::Workspace;
 

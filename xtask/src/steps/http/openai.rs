@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::installation::Installation;
 use super::npm::Packages;
-use super::python::Environment;
 use super::server::{Server, TOKEN};
 use crate::Result;
 use crate::process::Process;
 use crate::skips::Skips;
+use crate::steps::installation::Installation;
+use crate::steps::python_environment::Environment;
 use crate::workspace::Workspace;
 
 const REQUIREMENTS: &str = "crates/http/tests/openai_client/requirements.txt";

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::installation::Installation;
-use super::python::Environment;
 use super::server::{Server, TOKEN};
 use crate::Result;
 use crate::skips::Skips;
+use crate::steps::installation::Installation;
+use crate::steps::python_environment::Environment;
 use crate::workspace::Workspace;
 
 const REQUIREMENTS: &str = "crates/http/tests/schemathesis/requirements.txt";

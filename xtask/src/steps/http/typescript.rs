@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::installation::Installation;
 use super::npm::Packages;
 use super::server::{Server, TOKEN};
 use crate::Result;
 use crate::skips::Skips;
+use crate::steps::installation::Installation;
 use crate::workspace::Workspace;
 
 /// The folder of the client, from the root.

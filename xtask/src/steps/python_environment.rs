@@ -1,12 +1,13 @@
 //! A virtual environment of Python with pinned packages, in the target folder.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
 use super::installation::{self, Installation};
+use super::tools;
 use crate::Result;
 use crate::process::Process;
-use crate::steps::tools;
 use crate::workspace::Workspace;
 
 /// A virtual environment.
@@ -18,7 +19,7 @@ pub(super) struct Environment {
 /// The file with the requirements that are installed.
 const INSTALLED: &str = "installed.txt";
 
-/// The log of the installation.
+/// The log of pip.
 const LOG: &str = "pip.log";
 
 impl Environment {
@@ -48,25 +49,43 @@ impl Environment {
             .limit(tools::INSTALLATION)
             .run()
             .map_err(|error| format!("python3 cannot create a virtual environment: {error}"))?;
+        let installs =
+            environment.pip(workspace, "install", ["--requirement", requirements], requirements)?;
+        if let Installation::Impossible(why) = installs {
+            return Ok(Installation::Impossible(why));
+        }
+        fs::write(environment.folder.join(INSTALLED), text)?;
+        Ok(Installation::Complete(environment))
+    }
+
+    /// Runs a command of pip. It is impossible without the index of the packages. An error contains `subject`.
+    pub(super) fn pip<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+        &self,
+        workspace: &Workspace,
+        command: &str,
+        args: I,
+        subject: &str,
+    ) -> Result<Installation<()>> {
         let cache = workspace.metadata().target.join("xtask").join("cache").join("pip");
-        let log = environment.folder.join(LOG);
-        let pip = ["install", "--quiet", "--no-input", "--disable-pip-version-check"];
-        let installs = environment
+        let log = self.folder.join(LOG);
+        // pip appends to its log, and an earlier failure says nothing about this one.
+        if log.exists() {
+            fs::remove_file(&log)?;
+        }
+        let pip = self
             .program(workspace, "pip")
-            .args(pip)
+            .args([command, "--quiet", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"])
             .args(["--cache-dir".as_ref(), cache.as_path(), "--log".as_ref(), log.as_path()])
-            .args(["--requirement", requirements])
-            .limit(tools::INSTALLATION)
-            .run();
-        if let Err(error) = installs {
-            let why = format!("pip cannot install {requirements}: {error}");
+            .args(args)
+            .limit(tools::INSTALLATION);
+        if let Err(error) = pip.run() {
+            let why = format!("pip cannot {command} {subject}: {error}");
             if installation::pip_reached_no_index(&fs::read_to_string(log).unwrap_or_default()) {
                 return Ok(Installation::Impossible(why));
             }
             return Err(why.into());
         }
-        fs::write(environment.folder.join(INSTALLED), text)?;
-        Ok(Installation::Complete(environment))
+        Ok(Installation::Complete(()))
     }
 
     /// A program of the environment, in the folder of the workspace.

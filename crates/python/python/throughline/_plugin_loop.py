@@ -1,0 +1,44 @@
+"""The event loop that runs the plugins of stores for blocking callers, in a daemon thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from . import _throughline
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def start() -> asyncio.AbstractEventLoop:
+    """Returns the loop, which the first call starts."""
+    global _loop
+    with _lock:
+        if _loop is None or _loop.is_closed():
+            _loop = _start()
+        return _loop
+
+
+def _start() -> asyncio.AbstractEventLoop:
+    ready = threading.Event()
+    event_loop = asyncio.new_event_loop()
+
+    async def register() -> None:
+        _throughline.register_loop()
+        ready.set()
+
+    def run() -> None:
+        asyncio.set_event_loop(event_loop)
+        event_loop.create_task(register())
+        event_loop.run_forever()
+
+    threading.Thread(target=run, name="throughline-plugins", daemon=True).start()
+    ready.wait()
+    return event_loop
+
+
+def forget() -> None:
+    """Leaves the loop of the parent to it, in a child that was forked."""
+    global _loop, _lock
+    _loop, _lock = None, threading.Lock()

@@ -1,0 +1,1 @@
+"""The classes for blocking callers, generated from ``_async``."""

@@ -1,0 +1,77 @@
+//! A call of a thread that waits for it.
+
+use std::{
+    cell::OnceCell,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use pyo3::prelude::*;
+use tokio::runtime::Handle;
+
+/// The time between two looks for a signal, such as the one of Ctrl-C, which only the main thread handles.
+const SIGNALS: Duration = Duration::from_millis(50);
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
+    static IS_MAIN: OnceCell<bool> = const { OnceCell::new() };
+}
+
+fn is_main_thread(py: Python<'_>) -> bool {
+    let ask = || {
+        let threading = py.import("threading")?;
+        let (current, main) = (threading.call_method0("current_thread")?, threading.call_method0("main_thread")?);
+        Ok::<_, PyErr>(current.is(&main))
+    };
+    IS_MAIN.with(|is_main| *is_main.get_or_init(|| ask().unwrap_or(true)))
+}
+
+/// Waits for the work without the interpreter lock. A signal whose handler raises, such as Ctrl-C, ends the wait: the library completes
+/// a write that the store has received.
+pub(crate) fn block_on<F>(py: Python<'_>, runtime: &Handle, is_quick: bool, mut work: F) -> PyResult<F::Output>
+where
+    F: Future + Send + Unpin,
+    F::Output: Send,
+{
+    let waker = WAKER.with(Waker::clone);
+    if is_quick {
+        let _entered = runtime.enter();
+        if let Poll::Ready(answer) = Pin::new(&mut work).poll(&mut Context::from_waker(&waker)) {
+            return Ok(answer);
+        }
+    }
+    let handles_signals = is_main_thread(py);
+    py.detach(move || {
+        let _entered = runtime.enter();
+        let mut looked_at = Instant::now();
+        loop {
+            if let Poll::Ready(answer) = Pin::new(&mut work).poll(&mut Context::from_waker(&waker)) {
+                return Ok(answer);
+            }
+            if handles_signals {
+                thread::park_timeout(SIGNALS);
+                if looked_at.elapsed() >= SIGNALS {
+                    Python::attach(|py| py.check_signals())?;
+                    looked_at = Instant::now();
+                }
+            } else {
+                thread::park();
+            }
+        }
+    })
+}

@@ -1,0 +1,106 @@
+//! The wheel of the package, its types and its tests.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use throughline_postgres_cluster::Cluster;
+
+use super::PACKAGE;
+use crate::Result;
+use crate::steps::installation::Installation;
+use crate::steps::python_environment::Environment;
+use crate::steps::{postgres, tools};
+use crate::workspace::Workspace;
+
+/// The tools that build and check the package, and its tests.
+const REQUIREMENTS: &str = "crates/python/tests/requirements.txt";
+
+/// The tests take less than 3 minutes, ten times as much in a long run. Tests that take longer hang.
+const TESTS: Duration = Duration::from_secs(300);
+
+/// mypy reads the types of a package within a minute.
+const TYPES: Duration = Duration::from_secs(180);
+
+/// The environment with the tools.
+pub(super) fn environment(workspace: &Workspace) -> Result<Installation<Environment>> {
+    Environment::with(workspace, "package", REQUIREMENTS)
+}
+
+/// The wheel of this workspace.
+#[derive(Debug)]
+pub(super) struct Wheel(PathBuf);
+
+impl Wheel {
+    /// Builds it. The compiled crates are in the folder of every release build.
+    pub(super) fn build(workspace: &Workspace, python: &Environment) -> Result<Self> {
+        let folder = workspace.metadata().target.join("xtask").join("wheel");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let manifest = format!("{PACKAGE}/Cargo.toml");
+        python
+            .program(workspace, "maturin")
+            .args(["build", "--release", "--locked", "--manifest-path", &manifest])
+            // A wheel for this machine: it may need libraries that the wheels of an index may not.
+            .args(["--compatibility", "linux", "--out"])
+            .args([&folder])
+            .limit(tools::COMPILATION)
+            .run()?;
+        let wheels: Vec<_> = fs::read_dir(&folder)?.collect::<std::io::Result<_>>()?;
+        match wheels.as_slice() {
+            [wheel] => Ok(Self(wheel.path())),
+            other => Err(format!("maturin has built {} wheels", other.len()).into()),
+        }
+    }
+
+    /// Installs it into an environment. The package has no dependencies.
+    pub(super) fn install(&self, workspace: &Workspace, python: &Environment) -> Result {
+        let wheel = self.0.display().to_string();
+        let args = ["--no-index", "--no-deps", "--force-reinstall", &wheel];
+        match python.pip(workspace, "install", args, "the wheel")? {
+            Installation::Complete(()) => Ok(()),
+            Installation::Impossible(why) => Err(why.into()),
+        }
+    }
+}
+
+/// Runs every check, also after a failure, and returns the names of those that failed.
+pub(super) fn check(
+    workspace: &Workspace,
+    python: &Environment,
+    wheel: &Wheel,
+    cluster: Option<&Cluster>,
+) -> Result<Vec<String>> {
+    wheel.install(workspace, python)?;
+    let package = workspace.root().join(PACKAGE);
+    let generated = python.program(workspace, "python").args([
+        "-B",
+        &format!("{PACKAGE}/python/throughline/_unasync.py"),
+        "--check",
+    ]);
+    let types = python
+        .program(workspace, "mypy")
+        .args(["--strict", "--config-file", &format!("{PACKAGE}/mypy.ini")])
+        .args([
+            "--cache-dir".as_ref(),
+            workspace.metadata().target.join("xtask").join("cache").join("mypy").as_path(),
+        ])
+        .args([package.join("python").join("throughline")])
+        .limit(TYPES);
+    let scale = if workspace.is_long() { 10 } else { 1 };
+    let tests = python
+        .program(workspace, "python")
+        .args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", &format!("{PACKAGE}/tests")])
+        .limit(TESTS * scale);
+    let tests = postgres::with_cluster(tests, cluster);
+    let checks = [("the blocking classes", generated), ("the types", types), ("the tests", tests)];
+    let mut failures = Vec::new();
+    for (name, check) in checks {
+        if let Err(error) = check.run() {
+            println!("FAILED: {name}: {error}");
+            failures.push(name.to_owned());
+        }
+    }
+    Ok(failures)
+}
