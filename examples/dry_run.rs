@@ -4,7 +4,7 @@
 use std::error::Error;
 
 use throughline::{
-    Context, MessageState, Metadata, NewMessage, PersistArgs, PersistResult, Persistence, Revision, Role,
+    Context, MessageState, NewMessage, PersistArgs, PersistResult, Persistence, Revision, Role,
     Seq, Timestamp,
     memory::MemoryBackend,
     messages::{
@@ -27,8 +27,7 @@ fn simulate(args: &PersistArgs, context: &Context) -> Option<PersistResult> {
         }
         PersistArgs::UpdateContent(update) => updated(update).into(),
         PersistArgs::Update(update) => {
-            let mut metadata = Metadata::new();
-            metadata.apply(&update.where_absent);
+            let mut metadata = update.where_absent.clone();
             metadata.apply(&update.metadata);
             Updated {
                 thread: update.thread.clone(),
