@@ -4,8 +4,8 @@
 use std::error::Error;
 
 use throughline::{
-    Context, MessageState, NewMessage, PersistArgs, PersistResult, Persistence, Revision, Role,
-    Seq, Timestamp,
+    Context, MessageState, NewMessage, PersistArgs, PersistResult, Persistence, Revision, Role, Seq,
+    Timestamp,
     memory::MemoryBackend,
     messages::{
         Add, Added, Batch, Batched, ContentUpdated, Delete, Deleted, PageFrom, Reserved, UpdateContent,

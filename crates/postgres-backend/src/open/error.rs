@@ -1,4 +1,4 @@
-use throughline_core::{BoxError, IndexedMetadata};
+use throughline_core::{BoxError, Effect, ErrorKind, IndexedMetadata, PersistError};
 
 use crate::pooler::Refusal;
 
@@ -114,6 +114,35 @@ pub enum OpenError {
     Foreign,
 }
 
+impl OpenError {
+    /// Returns the error kind for the pipeline.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Url | Self::Foreign => ErrorKind::Invalid,
+            Self::Missing => ErrorKind::NotFound,
+            Self::Unreachable { .. } | Self::NoPrimary | Self::Threads(_) => ErrorKind::Unavailable,
+            Self::LogsDisabled
+            | Self::Pooler { .. }
+            | Self::RowSecurity { .. }
+            | Self::IndexedMetadata { .. }
+            | Self::TooOld { .. }
+            | Self::Encoding { .. }
+            | Self::NotDurable { .. }
+            | Self::Older { .. }
+            | Self::Newer { .. }
+            | Self::Changed { .. } => ErrorKind::Unsupported,
+        }
+    }
+}
+
+/// For a function that opens a store and builds a pipeline over it.
+impl From<OpenError> for PersistError {
+    fn from(error: OpenError) -> Self {
+        Self::new(error.kind(), error.to_string()).with_effect(Effect::NotApplied).with_source(error)
+    }
+}
+
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
         if let Some(refusal) = error.as_database_error().and_then(Refusal::of) {
@@ -124,5 +153,18 @@ impl From<sqlx::Error> for OpenError {
             .and_then(sqlx::error::DatabaseError::code)
             .map(std::borrow::Cow::into_owned);
         Self::Unreachable { code, source: Box::new(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_open_is_an_error_of_the_pipeline_that_applied_nothing() {
+        let error = PersistError::from(OpenError::Newer { id: 7 });
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unsupported, Effect::NotApplied));
+        assert!(error.to_string().contains("the schema has the migration 7"), "{error}");
+        assert_eq!(PersistError::from(OpenError::NoPrimary).kind(), ErrorKind::Unavailable);
     }
 }
