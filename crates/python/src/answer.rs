@@ -28,13 +28,20 @@ pub(crate) enum Answer {
     Json(Vec<u8>),
     Added(Added),
     Message(Option<Message>),
-    Page { page: Page, is_forward: bool },
+    Page {
+        page: Page,
+        is_forward: bool,
+    },
     Settled(ContentUpdated),
     Watermark(Watermark),
     Draft(Box<DraftParts>),
     /// The changes that a feed has read. They leave it when the caller has them.
     Changes(Arc<Unread>),
-    Engine { opened: Arc<Opened>, tenant: TenantId, is_blocking: bool },
+    Engine {
+        opened: Arc<Opened>,
+        tenant: TenantId,
+        is_blocking: bool,
+    },
 }
 
 impl Answer {
@@ -64,7 +71,9 @@ impl Answer {
                 PyTuple::new(py, [bytes, revision.get()])?.into_any().unbind()
             }
             Self::Changes(unread) => {
-                let json = unread.take().map_err(|error| raise(py, &invalid(format!("the changes cannot be encoded: {error}"))))?;
+                let json = unread.take().map_err(|error| {
+                    raise(py, &invalid(format!("the changes cannot be encoded: {error}")))
+                })?;
                 PyBytes::new(py, &json).into_any().unbind()
             }
             Self::Draft(parts) => Py::new(py, DraftWriter::new(*parts))?.into_any(),

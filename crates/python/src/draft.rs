@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use throughline::{
-    Draft, Result,
-    messages::Watermark,
-};
+use throughline::{Draft, Result, messages::Watermark};
 use tokio::{
     runtime::Handle,
     sync::{Mutex as AsyncMutex, watch},
@@ -63,7 +60,8 @@ struct Inner {
 impl DraftWriter {
     pub(crate) fn new(parts: DraftParts) -> Self {
         let DraftParts { draft, opened, runtime, is_blocking } = parts;
-        let (message, deduplicated, watermark) = (draft.reserved().clone(), draft.deduplicated(), draft.watch());
+        let (message, deduplicated, watermark) =
+            (draft.reserved().clone(), draft.deduplicated(), draft.watch());
         let draft = Arc::new(AsyncMutex::new(draft));
         let inner = Inner { draft, watermark, runtime, _opened: opened };
         Self { inner: Owned::new(inner), message, deduplicated, is_blocking }

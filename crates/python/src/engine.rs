@@ -6,8 +6,8 @@ use pyo3::{prelude::*, types::PyBytes};
 use serde::Deserialize;
 use serde_json::json;
 use throughline::{
-    Labels, Message, MessageId, Metadata, NewMessage, NewReservation, NewThread, OpKind, OwnerId, PersistArgs,
-    PersistError, Persistence, Position, Result, Role, Seq, TenantId, ThreadId, Title,
+    Labels, Message, MessageId, Metadata, NewMessage, NewReservation, NewThread, OpKind, OwnerId,
+    PersistArgs, PersistError, Persistence, Position, Result, Role, Seq, TenantId, ThreadId, Title,
     changes::ChangeScope,
     ids::AttachmentKey,
     messages::{Coalesce, PageFrom, ReadPage, Visibility},
@@ -86,7 +86,11 @@ impl Engine {
             py,
             Box::pin(async move {
                 task.await.unwrap_or_else(|lost| {
-                    let kind = if lost.is_panic() { throughline::ErrorKind::Panicked } else { throughline::ErrorKind::Cancelled };
+                    let kind = if lost.is_panic() {
+                        throughline::ErrorKind::Panicked
+                    } else {
+                        throughline::ErrorKind::Cancelled
+                    };
                     Err(PersistError::new(kind, "the task of the call ended without an answer"))
                 })
             }),
@@ -103,7 +107,10 @@ where
 {
     type Output = Result<Answer>;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<Answer>> {
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<Answer>> {
         let answer = self.1;
         std::pin::Pin::new(&mut self.0).poll(cx).map(|output| output.and_then(answer))
     }
@@ -208,7 +215,8 @@ impl Engine {
         let health = match opened.shared().backend() {
             Backend::Sqlite(maintenance) => {
                 let health = py.detach(|| maintenance.health());
-                let alarms: Vec<String> = health.alarms.iter().map(|alarm| snake_case(&format!("{alarm:?}"))).collect();
+                let alarms: Vec<String> =
+                    health.alarms.iter().map(|alarm| snake_case(&format!("{alarm:?}"))).collect();
                 let condition = snake_case(&format!("{:?}", health.condition));
                 json!({"is_good": health.is_good(), "condition": condition, "alarms": alarms})
             }
@@ -352,7 +360,13 @@ impl Engine {
         }
     }
 
-    fn fork(&self, py: Python<'_>, thread: &str, message: &str, new: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn fork(
+        &self,
+        py: Python<'_>,
+        thread: &str,
+        message: &str,
+        new: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
         let (db, shared) = self.store(py)?;
         let new: ForkOptions = json::wire(py, json::text_of(new)?, "the new thread")?;
         let message: MessageId = id_of(message, OpKind::Thread).map_err(|error| raise(py, &error))?;

@@ -120,8 +120,14 @@ fn raised_by_plugin(error: &PersistError) -> Option<&Raised> {
 
 /// Makes the error of a call whose plugin raised an exception. The error of the rest of the pipeline, which the plugin let pass,
 /// stays what it was.
-pub(crate) fn of_plugin(py: Python<'_>, exception: &Bound<'_, PyAny>, passed: Option<PersistError>) -> PersistError {
-    let name = |kind: &Bound<'_, PyType>| kind.name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
+pub(crate) fn of_plugin(
+    py: Python<'_>,
+    exception: &Bound<'_, PyAny>,
+    passed: Option<PersistError>,
+) -> PersistError {
+    let name = |kind: &Bound<'_, PyType>| {
+        kind.name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
+    };
     let kind = exception.get_type();
     let text = format!("raised {}", name(&kind));
     let is_cancelled = kind.is_subclass(&asyncio_cancelled(py)).unwrap_or(false);

@@ -39,7 +39,8 @@ fn encode(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<String> {
 
 /// Decodes JSON with `json.loads`.
 pub(crate) fn loads(py: Python<'_>, json: &str) -> PyResult<Py<PyAny>> {
-    let loads = LOADS.get_or_try_init(py, || Ok::<_, PyErr>(py.import("json")?.getattr("loads")?.unbind()))?;
+    let loads =
+        LOADS.get_or_try_init(py, || Ok::<_, PyErr>(py.import("json")?.getattr("loads")?.unbind()))?;
     loads.call1(py, (json,))
 }
 
@@ -100,7 +101,8 @@ pub(crate) fn metadata(value: Option<&Bound<'_, PyAny>>) -> PyResult<Metadata> {
         text_of(value)?
     } else {
         encoded = encode(py, value).map_err(|error| {
-            let refused = raise(py, &invalid(format!("the metadata cannot be encoded as JSON: {}", error.value(py))));
+            let refused =
+                raise(py, &invalid(format!("the metadata cannot be encoded as JSON: {}", error.value(py))));
             refused.set_cause(py, Some(error));
             refused
         })?;
@@ -111,7 +113,11 @@ pub(crate) fn metadata(value: Option<&Bound<'_, PyAny>>) -> PyResult<Metadata> {
 }
 
 /// Decodes arguments in the wire format.
-pub(crate) fn wire<'a, T: serde::Deserialize<'a> + Send>(py: Python<'_>, json: &'a str, what: &str) -> PyResult<T> {
+pub(crate) fn wire<'a, T: serde::Deserialize<'a> + Send>(
+    py: Python<'_>,
+    json: &'a str,
+    what: &str,
+) -> PyResult<T> {
     detached_if_long(py, json.len(), || serde_json::from_str(json))
         .map_err(|error| raise(py, &unreadable(what, &error)))
 }

@@ -132,7 +132,11 @@ impl LayerOptions {
     pub(crate) const fn is_heavy(&self) -> bool {
         matches!(
             self,
-            Self::Audit { .. } | Self::Redact { .. } | Self::Encrypt { .. } | Self::Chaos { .. } | Self::DiskGuard { .. }
+            Self::Audit { .. }
+                | Self::Redact { .. }
+                | Self::Encrypt { .. }
+                | Self::Chaos { .. }
+                | Self::DiskGuard { .. }
         )
     }
 
@@ -204,7 +208,9 @@ impl LayerOptions {
                     rules = rules.field(&field);
                 }
                 let rules = set(rules, entropy, Rules::entropy);
-                list.with(RedactLayer::with_rules(rules).map_err(|error| invalid(format!("Redact: {error}")))?)
+                list.with(
+                    RedactLayer::with_rules(rules).map_err(|error| invalid(format!("Redact: {error}")))?,
+                )
             }
             Self::Encrypt { key, key_id, old_keys, accept_plaintext } => {
                 let key_ring = KeyRing::new(Key::new(KeyId::new(key_id)?, &secret(&key)?));
@@ -269,7 +275,8 @@ fn kind_of(name: &str) -> Result<OpKind> {
 
 /// Takes a number of seconds.
 pub(crate) fn seconds(seconds: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(|error| invalid(format!("{seconds} is no number of seconds: {error}")))
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| invalid(format!("{seconds} is no number of seconds: {error}")))
 }
 
 /// Takes 32 bytes in hexadecimal digits.

@@ -50,8 +50,11 @@ mod _throughline {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        let built_with: &[&str] =
-            if cfg!(feature = "postgres") { &["sqlite", "memory", "postgres"] } else { &["sqlite", "memory"] };
+        let built_with: &[&str] = if cfg!(feature = "postgres") {
+            &["sqlite", "memory", "postgres"]
+        } else {
+            &["sqlite", "memory"]
+        };
         module.add("BUILT_WITH", pyo3::types::PyTuple::new(module.py(), built_with)?)
     }
 }

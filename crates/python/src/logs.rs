@@ -46,7 +46,11 @@ pub(crate) fn start() {
             }
         });
         if spawned.is_ok() {
-            drop(set_global_default(Logging { lines: sender, spans: Mutex::default(), next: AtomicU64::new(1) }));
+            drop(set_global_default(Logging {
+                lines: sender,
+                spans: Mutex::default(),
+                next: AtomicU64::new(1),
+            }));
         }
     });
 }
@@ -116,7 +120,9 @@ impl Subscriber for Logging {
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        if let Some(span) = self.spans.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&span.into_u64()) {
+        if let Some(span) =
+            self.spans.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&span.into_u64())
+        {
             values.record(&mut Text(&mut span.text));
         }
     }
@@ -159,7 +165,8 @@ impl Subscriber for Logging {
     }
 
     fn clone_span(&self, id: &Id) -> Id {
-        if let Some(span) = self.spans.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id.into_u64()) {
+        if let Some(span) = self.spans.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id.into_u64())
+        {
             span.handles += 1;
         }
         id.clone()

@@ -101,7 +101,10 @@ impl Message {
             let Ok(block) = block?.cast_into::<pyo3::types::PyDict>() else { continue };
             let kind = block.get_item(intern!(py, "type"))?;
             let is_text = kind.is_some_and(|kind| kind.eq("text").unwrap_or(false));
-            if let Some(text) = block.get_item(intern!(py, "text"))?.filter(|text| is_text && text.is_instance_of::<PyString>()) {
+            if let Some(text) = block
+                .get_item(intern!(py, "text"))?
+                .filter(|text| is_text && text.is_instance_of::<PyString>())
+            {
                 texts.push(text);
             }
         }
@@ -151,7 +154,8 @@ impl Message {
     #[getter]
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let json = json::detached_if_long(py, self.0.content.byte_len(), || serde_json::to_vec(&self.0));
-        let json = json.map_err(|error| raise(py, &invalid(format!("the message cannot be encoded: {error}"))))?;
+        let json =
+            json.map_err(|error| raise(py, &invalid(format!("the message cannot be encoded: {error}"))))?;
         Ok(PyBytes::new(py, &json))
     }
 

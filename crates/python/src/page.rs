@@ -50,7 +50,8 @@ impl Page {
             serde_json::to_writer(&mut json, &self.page.messages).map(|()| json)
         };
         let json = detached_if_long(py, self.content_bytes(), encode);
-        let json = json.map_err(|error| raise(py, &invalid(format!("the page cannot be encoded: {error}"))))?;
+        let json =
+            json.map_err(|error| raise(py, &invalid(format!("the page cannot be encoded: {error}"))))?;
         Ok(PyBytes::new(py, &json))
     }
 

@@ -23,7 +23,8 @@ use pyo3::{
     types::{PyBytes, PyTuple},
 };
 use throughline::{
-    Context, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult, Result,
+    Context, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
+    Result,
     pipeline::{LayerList, Phase, SharedService},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -268,11 +269,14 @@ impl HookTask {
                 context.idempotency().map(|one| one.key.as_str()).into_pyobject(py)?.into_any(),
             ],
         )?;
-        let next = Py::new(py, NextCall {
-            task: Arc::clone(self),
-            event_loop: Arc::clone(on),
-            is_called: AtomicBool::new(false),
-        })?;
+        let next = Py::new(
+            py,
+            NextCall {
+                task: Arc::clone(self),
+                event_loop: Arc::clone(on),
+                is_called: AtomicBool::new(false),
+            },
+        )?;
         let coroutine = self.hook.bind(py).call1((facts, next))?;
         let (running, _) = EventLoop::running(py)?;
         let task = running.call_method1(intern!(py, "create_task"), (coroutine,))?;

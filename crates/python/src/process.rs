@@ -60,7 +60,8 @@ pub(crate) fn check(py: Python<'_>, of: u64) -> PyResult<()> {
         return Err(error::forked(py));
     }
     if IS_ENDING.load(Ordering::Relaxed) {
-        let ending = PersistError::new(ErrorKind::Unavailable, "the interpreter is ending, and its stores are closed");
+        let ending =
+            PersistError::new(ErrorKind::Unavailable, "the interpreter is ending, and its stores are closed");
         return Err(error::raise(py, &ending.with_effect(Effect::NotApplied)));
     }
     Ok(())

@@ -58,7 +58,7 @@ def test_cancelled_tasks_lose_nothing_and_leak_nothing(path: str) -> None:
                 await asyncio.sleep(0)
             if rng.random() < 0.5:
                 rng.choice(running[-50:]).cancel()
-            if number % 100 == 99:
+            if number % 500 == 499:
                 await asyncio.gather(*running, return_exceptions=True)
                 running.clear()
         return acknowledged

@@ -75,6 +75,8 @@ def test_one_store_for_each_path(path: str) -> None:
 def test_a_handle_that_is_collected_releases_the_store(path: str) -> None:
     async def main() -> None:
         await throughline.open(path)
+        # The loop keeps the answer of an `await` until the turn of its task ends.
+        await asyncio.sleep(0)
         async with throughline.open(path, search=True) as store:
             await store.thread("t").add("user", "x")
 

@@ -35,7 +35,8 @@ thread_local! {
 fn is_main_thread(py: Python<'_>) -> bool {
     let ask = || {
         let threading = py.import("threading")?;
-        let (current, main) = (threading.call_method0("current_thread")?, threading.call_method0("main_thread")?);
+        let (current, main) =
+            (threading.call_method0("current_thread")?, threading.call_method0("main_thread")?);
         Ok::<_, PyErr>(current.is(&main))
     };
     IS_MAIN.with(|is_main| *is_main.get_or_init(|| ask().unwrap_or(true)))
@@ -43,7 +44,12 @@ fn is_main_thread(py: Python<'_>) -> bool {
 
 /// Waits for the work without the interpreter lock. A signal whose handler raises, such as Ctrl-C, ends the wait: the library completes
 /// a write that the store has received.
-pub(crate) fn block_on<F>(py: Python<'_>, runtime: &Handle, is_quick: bool, mut work: F) -> PyResult<F::Output>
+pub(crate) fn block_on<F>(
+    py: Python<'_>,
+    runtime: &Handle,
+    is_quick: bool,
+    mut work: F,
+) -> PyResult<F::Output>
 where
     F: Future + Send + Unpin,
     F::Output: Send,

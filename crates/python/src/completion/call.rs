@@ -170,7 +170,8 @@ pub(super) fn complete(future: &Bound<'_, PyAny>, answer: Result<Answer>) {
         }
         return;
     }
-    let answered = answer.map_err(|failed| error::raise(py, &failed)).and_then(|answer| answer.into_python(py));
+    let answered =
+        answer.map_err(|failed| error::raise(py, &failed)).and_then(|answer| answer.into_python(py));
     let given = match answered {
         Ok(answer) => future.call_method1(intern!(py, "set_result"), (answer,)),
         Err(raised) => future.call_method1(intern!(py, "set_exception"), (raised.into_value(py),)),

@@ -119,7 +119,8 @@ impl EventLoop {
         };
         let watched = made(Wakeup::Socket(theirs));
         let turn = Turn { of: Arc::clone(&watched), socket: Some(ours) };
-        let made = match event_loop.call_method1(intern!(py, "add_reader"), (descriptor, Py::new(py, turn)?)) {
+        let made = match event_loop.call_method1(intern!(py, "add_reader"), (descriptor, Py::new(py, turn)?))
+        {
             Ok(_) => watched,
             Err(error)
                 if error.is_instance_of::<PyNotImplementedError>(py)

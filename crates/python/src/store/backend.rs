@@ -51,7 +51,8 @@ impl Url {
         }
         if url.contains("://") && !url.starts_with("sqlite:") {
             let scheme = url.split("://").next().unwrap_or_default();
-            let detail = format!("there is no store for `{scheme}:`: give a path, `memory:` or a `postgresql://` URL");
+            let detail =
+                format!("there is no store for `{scheme}:`: give a path, `memory:` or a `postgresql://` URL");
             return Err(invalid(detail));
         }
         Ok(Self::Sqlite(path.into(), canonical(Path::new(path))?))
@@ -70,7 +71,11 @@ impl Url {
     }
 
     /// Opens the backend under a pipeline of these layers.
-    pub(super) async fn open(self, options: &OpenOptions, layers: LayerList) -> Result<(Persistence, Backend)> {
+    pub(super) async fn open(
+        self,
+        options: &OpenOptions,
+        layers: LayerList,
+    ) -> Result<(Persistence, Backend)> {
         match self {
             Self::Memory => {
                 options.options.refuse_others("memory:", &["indexed_metadata"])?;
@@ -81,7 +86,9 @@ impl Url {
                 options.options.refuse_others("SQLite", SQLITE)?;
                 if !options.create && !path.exists() {
                     let detail = format!("there is no store `{}`, and `create` is false", path.display());
-                    return Err(PersistError::new(ErrorKind::NotFound, detail).with_effect(Effect::NotApplied));
+                    return Err(
+                        PersistError::new(ErrorKind::NotFound, detail).with_effect(Effect::NotApplied)
+                    );
                 }
                 let backend = sqlite(options)?.open(&path).await?;
                 let maintenance = backend.maintenance();
@@ -94,12 +101,18 @@ impl Url {
                 Ok((pipeline(options, layers, backend)?, Backend::Postgres))
             }
             #[cfg(not(feature = "postgres"))]
-            Self::Postgres(_) => Err(PersistError::unsupported("a Postgres store, which this build leaves out,")),
+            Self::Postgres(_) => {
+                Err(PersistError::unsupported("a Postgres store, which this build leaves out,"))
+            }
         }
     }
 }
 
-fn pipeline(options: &OpenOptions, layers: LayerList, backend: impl throughline::Backend) -> Result<Persistence> {
+fn pipeline(
+    options: &OpenOptions,
+    layers: LayerList,
+    backend: impl throughline::Backend,
+) -> Result<Persistence> {
     let mut builder = Persistence::builder().layers(layers);
     if let Some(deadline) = options.deadline()? {
         builder = builder.deadline(deadline);

@@ -220,7 +220,10 @@ struct Opening {
 
 impl Opening {
     /// Finds the place of the store, and returns the work that opens it.
-    fn start(self, _attached: Python<'_>) -> PyResult<impl Future<Output = Result<Arc<Opened>>> + Send + use<>> {
+    fn start(
+        self,
+        _attached: Python<'_>,
+    ) -> PyResult<impl Future<Output = Result<Arc<Opened>>> + Send + use<>> {
         let slot = self.url.file().map(|file| {
             let mut stores = stores();
             let by_file = &mut stores.get_or_insert_default().by_file;
@@ -250,7 +253,9 @@ impl Opening {
 
     fn check_same(&self, shared: &Shared) -> Result<()> {
         let refused = |why: &str| {
-            let detail = format!("the store is open in this process already, {why}: share that handle, or close it first");
+            let detail = format!(
+                "the store is open in this process already, {why}: share that handle, or close it first"
+            );
             Err(PersistError::new(ErrorKind::Conflict, detail).with_effect(Effect::NotApplied))
         };
         if self.host.is_some() || shared.plugins.is_some() {
@@ -273,7 +278,17 @@ impl Opening {
         }
         let (db, backend) = url.open(&options, list).await?;
         let opens = Mutex::new(1);
-        let shared = Arc::new(Shared { db, backend, parts, plugins: host, is_heavy, runtime, options, opens, _slot: slot });
+        let shared = Arc::new(Shared {
+            db,
+            backend,
+            parts,
+            plugins: host,
+            is_heavy,
+            runtime,
+            options,
+            opens,
+            _slot: slot,
+        });
         let weak = Arc::downgrade(&shared);
         // The registry is locked by attached threads only.
         let is_kept = Python::try_attach(|_| {
@@ -295,7 +310,8 @@ fn canonical(path: &Path) -> Result<PathBuf> {
     if let Ok(found) = path.canonicalize() {
         return Ok(found);
     }
-    let name = path.file_name().ok_or_else(|| invalid(format!("`{}` is no path of a file", path.display())))?;
+    let name =
+        path.file_name().ok_or_else(|| invalid(format!("`{}` is no path of a file", path.display())))?;
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
