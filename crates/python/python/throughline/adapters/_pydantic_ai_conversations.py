@@ -206,7 +206,7 @@ class ThroughlineConversationStore(ConversationStore):
             ConversationEntry(id=message["id"], parent_id=message["metadata"].get(_PARENT), message=loaded)
             for message, loaded in zip(messages, load(dumped))
         ]
-        self._remember(conversation=thread, entries=entries)
+        self._remember(thread, list(entries))
         return entries
 
     def _record_of(self, summary: dict[str, Any]) -> ConversationRecord | None:
