@@ -182,7 +182,7 @@ async fn run(
                 None => Poll::Pending,
             }) => {
                 call = None;
-                let told = match answer {
+                let answered_json = match answer {
                     Ok(answered) => {
                         let json = encoded(&answered.result)?;
                         response = Some((json.clone(), answered));
@@ -191,7 +191,7 @@ async fn run(
                     Err(error) => Err(error),
                 };
                 if let Some(reply) = reply.take() {
-                    reply.send(told);
+                    reply.send(answered_json);
                 }
             }
             ask = asked.recv(), if !is_called && !is_over => match ask {
@@ -424,7 +424,7 @@ struct CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         let mut state = self.task.state();
-        // A task that has not begun sees that nobody waits for it.
+        // A task that has not begun sees that its caller has left.
         state.outcome = None;
         let is_running = state.task.is_some();
         drop(state);

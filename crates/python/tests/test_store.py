@@ -105,7 +105,7 @@ def test_options_of_a_backend(path: str) -> None:
         with pytest.raises(throughline.Invalid, match="no option `writers`"):
             await throughline.open(path, options={"writers": 2})
         with pytest.raises(throughline.Invalid, match="unknown field"):
-            await throughline.open(path, options={"colour": 2})  # type: ignore[typeddict-unknown-key]
+            await throughline.open(path, options={"speed": 2})  # type: ignore[typeddict-unknown-key]
         async with throughline.open(path, deadline=30) as store:
             await store.thread("t").add("user", "x")
 
