@@ -37,7 +37,7 @@ class Contender(ABC):
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        #: What the store says of its connections: the mode of the journal and `PRAGMA synchronous`.
+        #: The pragmas of the connections of the store: the mode of the journal and `PRAGMA synchronous`.
         self.durability = ""
 
     @classmethod

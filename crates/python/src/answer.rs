@@ -16,7 +16,7 @@ use crate::{
     draft::{DraftParts, DraftWriter},
     engine::Engine,
     error::{invalid, raise},
-    feed::Unread,
+    feed::ReadAhead,
     message, page,
     store::Opened,
 };
@@ -36,7 +36,7 @@ pub(crate) enum Answer {
     Watermark(Watermark),
     Draft(Box<DraftParts>),
     /// The changes that a feed has read. They leave it when the caller has them.
-    Changes(Arc<Unread>),
+    Changes(Arc<ReadAhead>),
     Engine {
         opened: Arc<Opened>,
         tenant: TenantId,
@@ -70,8 +70,8 @@ impl Answer {
             Self::Watermark(Watermark { bytes, revision }) => {
                 PyTuple::new(py, [bytes, revision.get()])?.into_any().unbind()
             }
-            Self::Changes(unread) => {
-                let json = unread.take().map_err(|error| {
+            Self::Changes(read) => {
+                let json = read.take().map_err(|error| {
                     raise(py, &invalid(format!("the changes cannot be encoded: {error}")))
                 })?;
                 PyBytes::new(py, &json).into_any().unbind()

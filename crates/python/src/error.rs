@@ -10,7 +10,7 @@ use pyo3::{
     sync::PyOnceLock,
     types::{PyDict, PyType},
 };
-use throughline::{BoxError, Effect, ErrorKind, PersistError};
+use throughline::{BoxError, Effect, ErrorKind, IdempotencyKey, MessageId, OpKind, PersistError, ThreadId};
 
 static BY_CODE: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
@@ -49,10 +49,10 @@ fn exception<'py>(py: Python<'py>, error: &PersistError) -> PyResult<Bound<'py, 
     facts.set_item(intern!(py, "site"), error.site().map(throughline::Site::name))?;
     facts.set_item(intern!(py, "retry_after"), error.retry_after().map(|after| after.as_secs_f64()))?;
     facts.set_item(intern!(py, "is_transient"), error.is_transient())?;
-    facts.set_item(intern!(py, "key"), error.idempotency_key().map(|key| key.as_str()))?;
-    facts.set_item(intern!(py, "operation"), error.operation().map(|kind| kind.as_str()))?;
-    facts.set_item(intern!(py, "thread"), error.thread().map(|thread| thread.as_str()))?;
-    facts.set_item(intern!(py, "message"), error.message().map(|message| message.as_str()))?;
+    facts.set_item(intern!(py, "key"), error.idempotency_key().map(IdempotencyKey::as_str))?;
+    facts.set_item(intern!(py, "operation"), error.operation().map(OpKind::as_str))?;
+    facts.set_item(intern!(py, "thread"), error.thread().map(ThreadId::as_str))?;
+    facts.set_item(intern!(py, "message"), error.message().map(MessageId::as_str))?;
     facts.set_item(intern!(py, "batch_index"), error.batch_index())?;
     facts.set_item(intern!(py, "attempts"), error.attempts())?;
     let exception = class_of(py, error.code())?.call((text(error),), Some(&facts))?;

@@ -29,19 +29,19 @@ pub(crate) struct Feed {
 
 struct Inner {
     feed: Arc<AsyncMutex<ChangeFeed>>,
-    read: Arc<Unread>,
+    read: Arc<ReadAhead>,
     opened: Arc<Opened>,
     runtime: Handle,
 }
 
 /// The changes that were read and not returned: a cancelled caller leaves them to the next one.
 #[derive(Default)]
-pub(crate) struct Unread {
+pub(crate) struct ReadAhead {
     changes: Mutex<Vec<Change>>,
     position: AtomicU64,
 }
 
-impl Unread {
+impl ReadAhead {
     fn is_empty(&self) -> bool {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
@@ -60,7 +60,7 @@ impl Unread {
 impl Feed {
     pub(crate) fn new(feed: ChangeFeed, opened: Arc<Opened>, runtime: Handle, is_blocking: bool) -> Self {
         let position = AtomicU64::new(feed.position().get());
-        let read = Arc::new(Unread { changes: Mutex::default(), position });
+        let read = Arc::new(ReadAhead { changes: Mutex::default(), position });
         let inner = Inner { feed: Arc::new(AsyncMutex::new(feed)), read, opened, runtime };
         Self { inner: Owned::new(inner), is_blocking }
     }

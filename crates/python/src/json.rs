@@ -116,14 +116,14 @@ pub(crate) fn metadata(value: Option<&Bound<'_, PyAny>>) -> PyResult<Metadata> {
 pub(crate) fn wire<'a, T: serde::Deserialize<'a> + Send>(
     py: Python<'_>,
     json: &'a str,
-    what: &str,
+    subject: &str,
 ) -> PyResult<T> {
     detached_if_long(py, json.len(), || serde_json::from_str(json))
-        .map_err(|error| raise(py, &unreadable(what, &error)))
+        .map_err(|error| raise(py, &unreadable(subject, &error)))
 }
 
-fn unreadable(what: &str, error: &serde_json::Error) -> PersistError {
-    invalid(format!("{what} cannot be read: {error}"))
+fn unreadable(subject: &str, error: &serde_json::Error) -> PersistError {
+    invalid(format!("{subject} cannot be read: {error}"))
 }
 
 /// Returns the JSON of content.

@@ -5,7 +5,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyString},
 };
-use throughline::messages;
+use throughline::{ids::AttachmentKey, messages};
 
 use crate::{
     error::{invalid, raise},
@@ -123,7 +123,7 @@ impl Message {
 
     #[getter]
     fn attachments(&self) -> Vec<&str> {
-        self.0.attachments.iter().map(|key| key.as_str()).collect()
+        self.0.attachments.iter().map(AttachmentKey::as_str).collect()
     }
 
     #[getter]

@@ -50,7 +50,7 @@ impl GaugeFn for Level {
     }
 }
 
-/// What a histogram keeps.
+/// The values that a histogram keeps.
 #[derive(Default)]
 struct Summary {
     count: u64,

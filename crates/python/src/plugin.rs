@@ -23,8 +23,8 @@ use pyo3::{
     types::{PyBytes, PyTuple},
 };
 use throughline::{
-    Context, Effect, ErrorKind, PersistArgs, PersistError, PersistRequest, PersistResponse, PersistResult,
-    Result,
+    Context, Effect, ErrorKind, MessageId, PersistArgs, PersistError, PersistRequest, PersistResponse,
+    PersistResult, Result, ThreadId,
     pipeline::{LayerList, Phase, SharedService},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -182,7 +182,7 @@ async fn run(
                 None => Poll::Pending,
             }) => {
                 call = None;
-                let told = match answer {
+                let answered_json = match answer {
                     Ok(answered) => {
                         let json = encoded(&answered.result)?;
                         response = Some((json.clone(), answered));
@@ -191,7 +191,7 @@ async fn run(
                     Err(error) => Err(error),
                 };
                 if let Some(reply) = reply.take() {
-                    reply.send(told);
+                    reply.send(answered_json);
                 }
             }
             ask = asked.recv(), if !is_called && !is_over => match ask {
@@ -262,8 +262,8 @@ impl HookTask {
                 context.kind().as_str().into_pyobject(py)?.into_any(),
                 PyBytes::new(py, &self.args).into_any(),
                 context.tenant().as_str().into_pyobject(py)?.into_any(),
-                context.thread().map(|thread| thread.as_str()).into_pyobject(py)?.into_any(),
-                context.message().map(|message| message.as_str()).into_pyobject(py)?.into_any(),
+                context.thread().map(ThreadId::as_str).into_pyobject(py)?.into_any(),
+                context.message().map(MessageId::as_str).into_pyobject(py)?.into_any(),
                 context.actor().into_pyobject(py)?.into_any(),
                 context.call_site().into_pyobject(py)?.into_any(),
                 context.idempotency().map(|one| one.key.as_str()).into_pyobject(py)?.into_any(),
@@ -424,7 +424,7 @@ struct CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         let mut state = self.task.state();
-        // A task that has not begun sees that nobody waits for it.
+        // A task that has not begun sees that its caller has left.
         state.outcome = None;
         let is_running = state.task.is_some();
         drop(state);

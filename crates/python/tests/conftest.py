@@ -1,4 +1,4 @@
-"""What the tests of the package share."""
+"""The parts that the tests of the package share."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ async def test_an_item_keeps_the_thread_that_it_names(chat: ChatKitStore[Any]) -
 
 
 @asynchronous
-async def test_a_saved_item_keeps_its_place(chat: ChatKitStore[Any]) -> None:
+async def test_a_saved_item_stays_where_it_is(chat: ChatKitStore[Any]) -> None:
     for id in ("m1", "m2", "m3"):
         await chat.save_item("t", said(id), ANN)
     await chat.save_item("t", said("m2", "changed"), ANN)
@@ -386,7 +386,7 @@ async def test_the_threads_of_the_adapter_are_out_of_reach(chat: ChatKitStore[An
 
 
 @asynchronous
-async def test_an_attachment_is_replaced_in_place(chat: ChatKitStore[Any]) -> None:
+async def test_an_attachment_is_replaced(chat: ChatKitStore[Any]) -> None:
     image = ImageAttachment(id="a", mime_type="image/png", name="a.png", preview_url="https://example.com/a.png")
     for attachment in (image, image.model_copy(update={"thread_id": "t", "metadata": {"size": 2**60}})):
         await chat.save_attachment(attachment, ANN)

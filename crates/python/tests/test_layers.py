@@ -15,7 +15,7 @@ from throughline import layers, sync
 KEY = bytes(range(32))
 
 
-def test_every_layer_stands_in_one_pipeline(path: str) -> None:
+def test_every_layer_is_in_one_pipeline(path: str) -> None:
     async def main() -> None:
         stack: list[layers.Layer] = [
             layers.Retry(attempts=2, backoff=(0.001, 0.01), budget=(10, 5)),

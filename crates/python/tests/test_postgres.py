@@ -59,7 +59,7 @@ def test_drafts_content_and_layers(tenant: str) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await thread.add("user", "fence")
+            await thread.add("user", "last")
 
     run(main())
 

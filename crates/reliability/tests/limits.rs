@@ -66,7 +66,7 @@ fn id(id: &str) -> MessageId {
 fn refused<T>(answer: Result<T>, detail: &str) {
     let error = answer.err().unwrap_or_else(|| panic!("accepted, and not refused as {detail}"));
     assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied), "{error}");
-    assert_eq!((error.site().map(|site| site.name()), error.detail()), (Some("limits"), detail));
+    assert_eq!((error.site().map(throughline_core::Site::name), error.detail()), (Some("limits"), detail));
 }
 
 /// Returns the limit, one more than the limit, and ten times the limit.
@@ -241,7 +241,7 @@ async fn rel_34_appends_are_refused_at_the_content_limit_of_the_store() {
             Ok(_) => stored += CHUNK,
             Err(error) => {
                 assert_eq!((error.kind(), error.effect()), (ErrorKind::TooLarge, Effect::NotApplied));
-                assert_eq!(error.site().map(|site| site.name()), Some("sqlite"));
+                assert_eq!(error.site().map(throughline_core::Site::name), Some("sqlite"));
                 refusals += 1;
             }
         }

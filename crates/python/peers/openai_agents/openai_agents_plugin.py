@@ -154,7 +154,7 @@ class AdvancedSQLiteSession(_Blocking, BranchingSession):
 
 class SQLAlchemySession(_Awaited, ThroughlineSession):
     def __init__(self, session_id: str, *, engine: Any, session_settings: Any = None, **tables: Any) -> None:
-        super().__init__(session_id, _database(engine.url), session_settings=session_settings)
+        super().__init__(session_id, _database(engine), session_settings=session_settings)
         self._engine = engine
 
     @property
@@ -168,8 +168,10 @@ class SQLAlchemySession(_Awaited, ThroughlineSession):
         return cls(session_id, engine=create_async_engine(url), session_settings=session_settings)
 
 
-def _database(url: Any) -> str:
-    return _label(url.database or ":memory:")
+def _database(engine: Any) -> str:
+    """Returns the label of the database of an engine: its file, or one for each engine in memory."""
+    path = engine.url.database or ":memory:"
+    return f"sqlalchemy-{os.getpid()}-{_number(engine)}" if path == ":memory:" else _label(path)
 
 
 class RedisSession(_Awaited, ThroughlineSession):
@@ -261,8 +263,8 @@ def _replace() -> None:
     importlib.import_module("agents.extensions.memory.encrypt_session")
     importlib.import_module("agents.memory.openai_responses_compaction_session")
     for replacement, (module, packages) in _REPLACED.items():
-        for place in (importlib.import_module(module), *packages):
-            setattr(place, replacement.__name__, replacement)
+        for owner in (importlib.import_module(module), *packages):
+            setattr(owner, replacement.__name__, replacement)
 
 
 _replace()

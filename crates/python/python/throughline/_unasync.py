@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-_NOTE = "# Generated from ../_async/{name} by `python -m throughline._unasync`. Change that file instead.\n"
+_HEADER = "# Generated from ../_async/{name} by `python -m throughline._unasync`. Change that file instead.\n"
 
 _RULES = [
     (r"\basync (def|with|for)\b", r"\1"),
@@ -27,7 +27,7 @@ def generate(text: str, name: str) -> str:
     """Returns the blocking form of a module."""
     for pattern, replacement in _RULES:
         text = re.sub(pattern, replacement, text)
-    return _NOTE.format(name=name) + text
+    return _HEADER.format(name=name) + text
 
 
 def main() -> int:

@@ -107,7 +107,7 @@ class Plugin:
     """The name of the layer, unique in its pipeline."""
 
     phase: ClassVar[Phase] = "observe"
-    """The phase in which the layer stands: ``admit``, ``guard``, ``observe``, ``transform``, ``route``, from the outside in."""
+    """The phase of the layer: ``admit``, ``guard``, ``observe``, ``transform``, ``route``, from the outside in."""
 
     async def around(self, call: Call, next: Next) -> Reply:
         """Sees each call, and answers it: by ``await next(call)``, or by raising an exception."""

@@ -106,7 +106,7 @@ def renew_run(agent: str, thread: str, attempt: str) -> Operation[m.Renewed]:
 def pin_session(
     agent: str, thread: str, attempt: str, session: str, *, work_dir: str | None = None
 ) -> Operation[m.SessionChanged]:
-    """Records the session of a run as soon as the provider names it."""
+    """Records the session of a run as soon as the provider has assigned it."""
     text = w.args("session", "pin", agent=agent, thread=thread, attempt=attempt, session=session, workDir=work_dir)
     return Operation(text, w.answer(m.SessionChanged._of, "session", "pin"))
 

@@ -72,7 +72,7 @@ where
             if handles_signals {
                 thread::park_timeout(SIGNALS);
                 if looked_at.elapsed() >= SIGNALS {
-                    Python::attach(|py| py.check_signals())?;
+                    Python::attach(Python::check_signals)?;
                     looked_at = Instant::now();
                 }
             } else {

@@ -176,7 +176,7 @@ pub(super) fn complete(future: &Bound<'_, PyAny>, answer: Result<Answer>) {
         Ok(answer) => future.call_method1(intern!(py, "set_result"), (answer,)),
         Err(raised) => future.call_method1(intern!(py, "set_exception"), (raised.into_value(py),)),
     };
-    // It fails only on a loop that is closed, which has no task to tell.
+    // It fails only on a loop that is closed, which has no task that waits.
     mem::drop(given);
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct EventLoop {
 
 #[derive(Default)]
 struct Inbox {
-    /// What the loop has to do at its next turn.
+    /// The jobs of the next turn of the loop.
     ready: Vec<Arc<dyn Job>>,
     /// The calls that are not complete. The waker of a call refers to the call, so that only this list can end one whose loop is
     /// closed.

@@ -20,7 +20,7 @@ use crate::{
     layers::{seconds, set},
 };
 
-/// The place of a store.
+/// The backend, with the file or the server, that a URL names.
 pub(crate) enum Url {
     Memory,
     /// The path as it was given, and the path by which the process knows the file.

@@ -42,16 +42,16 @@ pub(crate) struct Shared {
     runtime: Handle,
     options: OpenOptions,
     opens: Mutex<usize>,
-    /// Keeps the place of the file.
-    _slot: Option<Slot>,
+    /// Keeps the entry of the file.
+    _entry: Option<FileEntry>,
 }
 
-/// The place of a file among the stores of the process. An `open` holds its lock, and waits there for the end of a store that closes.
-type Slot = Arc<AsyncMutex<Weak<Shared>>>;
+/// The entry of a file among the stores of the process. An `open` holds its lock, and waits there for the end of a store that closes.
+type FileEntry = Arc<AsyncMutex<Weak<Shared>>>;
 
 #[derive(Default)]
 struct Stores {
-    by_file: HashMap<PathBuf, Slot>,
+    by_file: HashMap<PathBuf, FileEntry>,
     all: Vec<Weak<Shared>>,
 }
 
@@ -219,23 +219,23 @@ struct Opening {
 }
 
 impl Opening {
-    /// Finds the place of the store, and returns the work that opens it.
+    /// Finds the entry of the file, and returns the work that opens it.
     fn start(
         self,
         _attached: Python<'_>,
     ) -> PyResult<impl Future<Output = Result<Arc<Opened>>> + Send + use<>> {
-        let slot = self.url.file().map(|file| {
+        let entry = self.url.file().map(|file| {
             let mut stores = stores();
             let by_file = &mut stores.get_or_insert_default().by_file;
-            // A slot that nobody holds has no store.
-            by_file.retain(|_, slot| Arc::strong_count(slot) > 1);
+            // An entry without another holder has no store.
+            by_file.retain(|_, entry| Arc::strong_count(entry) > 1);
             Arc::clone(by_file.entry(file.to_owned()).or_default())
         });
         Ok(async move {
-            let Some(slot) = slot else {
+            let Some(entry) = entry else {
                 return Ok(Opened::new(self.build(None).await?));
             };
-            let mut held = slot.lock().await;
+            let mut held = entry.lock().await;
             if let Some(shared) = held.upgrade() {
                 if shared.enter() {
                     // An error drops this `open`, which counts as a `close`.
@@ -245,7 +245,7 @@ impl Opening {
                 // It is closing. Its own caller has the error, if there is one.
                 drop(shared.db.close().await);
             }
-            let shared = self.build(Some(Arc::clone(&slot))).await?;
+            let shared = self.build(Some(Arc::clone(&entry))).await?;
             *held = Arc::downgrade(&shared);
             Ok(Opened::new(shared))
         })
@@ -264,7 +264,7 @@ impl Opening {
         if self.options.is_same_store(&shared.options) { Ok(()) } else { refused("with other options") }
     }
 
-    async fn build(self, slot: Option<Slot>) -> Result<Arc<Shared>> {
+    async fn build(self, entry: Option<FileEntry>) -> Result<Arc<Shared>> {
         let Self { url, options, layers, host, runtime } = self;
         let mut parts = Parts::default();
         let mut list = LayerList::new();
@@ -287,7 +287,7 @@ impl Opening {
             runtime,
             options,
             opens,
-            _slot: slot,
+            _entry: entry,
         });
         let weak = Arc::downgrade(&shared);
         // The registry is locked by attached threads only.

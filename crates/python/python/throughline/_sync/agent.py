@@ -104,7 +104,7 @@ class AgentThread:
     def pin(
         self, attempt: str, session: str, *, work_dir: str | None = None, key: str | None = None
     ) -> m.SessionChanged:
-        """Records the session of a run as soon as the provider names it."""
+        """Records the session of a run as soon as the provider has assigned it."""
         return self._run(ops.pin_session(self.agent, self.thread, attempt, session, work_dir=work_dir), key)
 
     def confirm(

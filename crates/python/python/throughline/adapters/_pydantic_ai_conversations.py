@@ -153,7 +153,7 @@ class ThroughlineConversationStore(ConversationStore):
         metadata = {_CONVERSATION: _RECORD.dump_python(record, mode="json")}
         messages = dump([entry.message for entry in entries])
         added = [
-            Row(thread, entry.id, fields, {_PARENT: entry.parent_id} if entry.parent_id else {}).add()
+            Row(record.conversation_id, entry.id, fields, {_PARENT: entry.parent_id} if entry.parent_id else {}).add()
             for entry, fields in zip(entries, messages)
         ]
         if not added:
@@ -193,9 +193,9 @@ class ThroughlineConversationStore(ConversationStore):
             if wanted["after"] is None:
                 raise LookupError(f"entry {entry_id} is in no conversation of this store")
 
-    def _remember(self, thread: str, entries: Sequence[ConversationEntry]) -> None:
+    def _remember(self, conversation: str, entries: Sequence[ConversationEntry]) -> None:
         for entry in entries:
-            self._conversations[entry.id] = thread
+            self._conversations[entry.id] = conversation
             self._conversations.move_to_end(entry.id)
         while len(self._conversations) > _ENTRIES:
             self._conversations.popitem(last=False)
@@ -206,7 +206,7 @@ class ThroughlineConversationStore(ConversationStore):
             ConversationEntry(id=message["id"], parent_id=message["metadata"].get(_PARENT), message=loaded)
             for message, loaded in zip(messages, load(dumped))
         ]
-        self._remember(thread, entries)
+        self._remember(thread, list(entries))
         return entries
 
     def _record_of(self, summary: dict[str, Any]) -> ConversationRecord | None:

@@ -61,12 +61,14 @@ def _block_of(part: dict[str, Any]) -> dict[str, Any]:
 
     Of a prompt with a list, such as a question and an image, this is the first text of the list.
     """
-    content = part.get("content")
+    content: Any = part.get("content")
     if part["part_kind"] not in _TEXT_PARTS:
         return part
     if isinstance(content, str):
         return {"type": "text", **{"text" if name == "content" else name: value for name, value in part.items()}}
-    texts = [at for at, item in enumerate(content) if isinstance(item, str)] if isinstance(content, list) else []
+    if not isinstance(content, list):
+        return part
+    texts = [at for at, item in enumerate(content) if isinstance(item, str)]
     if not texts:
         return part
     rest = content[: texts[0]] + content[texts[0] + 1 :]
