@@ -72,7 +72,11 @@ where
             if handles_signals {
                 thread::park_timeout(SIGNALS);
                 if looked_at.elapsed() >= SIGNALS {
-                    Python::attach(Python::check_signals)?;
+                    #[expect(
+                        clippy::redundant_closure_for_method_calls,
+                        reason = "the path has one lifetime only"
+                    )]
+                    Python::attach(|py| py.check_signals())?;
                     looked_at = Instant::now();
                 }
             } else {
