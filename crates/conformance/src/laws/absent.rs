@@ -38,7 +38,7 @@ const NULL_HAS_A_MEANING: &[&str] = &[
 ];
 
 /// The members with JSON of the host, in which `null` is a value.
-const OF_THE_HOST: &[&str] = &["metadata", "content", "blocks", "replace"];
+const OF_THE_HOST: &[&str] = &["metadata", "whereAbsent", "content", "blocks", "replace"];
 
 /// A value of a wire type.
 struct Sample {

@@ -21,14 +21,14 @@ use crate::{
 
 checks! {
     Extended "finds.value_finds_exactly_its_messages" [Add Read; indexed_metadata] "a find returns exactly the messages whose field means the same string, integer or boolean" => values;
-    Extended "finds.pages_show_each_message_once_in_order" [Add Import Read; indexed_metadata] "the pages of a find show each message once, in either order, in a thread by seq and in a tenant by time of creation" => pages;
+    Extended "finds.pages_show_each_message_once_in_order" [Add Import Read; indexed_metadata] "the pages of a find show each message once, in both orders of a thread and of a tenant" => pages;
     Extended "finds.patched_message_is_found_by_its_new_value" [Add Update Read; indexed_metadata] "a message is found by the value of its last patch, and not by an earlier one" => patched;
     Extended "finds.removed_messages_are_not_found" [Add Delete Thread Read; indexed_metadata] "a find returns no message that was deleted, pruned, cleared or removed with its thread" => removed;
     Extended "finds.scope_excludes_other_threads" [Add Read; indexed_metadata] "a find in a thread returns no message of another thread" => scope;
     Extended "finds.other_tenants_do_not_affect_pages" [Add Read; indexed_metadata] "messages of other tenants change neither the messages of a find nor its pages" => tenants;
     Extended "finds.visibility_decides_the_states" [Reserve UpdateContent Update Read; indexed_metadata] "a find returns final messages, and abandoned and open ones if it asks for them" => states;
     Extended "finds.undeclared_field_is_refused_by_name" [Add Read; indexed_metadata] "a find by a field that is not declared is refused, and the error names the field" => undeclared;
-    Extended "finds.page_ends_at_its_byte_bound" [Add Read; indexed_metadata] "a page of a find ends before the message that exceeds its byte bound, and the next page starts with that message" => bytes;
+    Extended "finds.page_ends_at_its_byte_bound" [Add Read; indexed_metadata] "a page of a find ends before the message that exceeds its byte bound, and the next page starts there" => bytes;
     Extended "finds.imported_and_batched_messages_are_found" [Add Batch Import Read; indexed_metadata] "a find returns messages that a batch or an import has added" => brought;
     Extended "finds.random_writes_are_found_as_by_a_scan" [Add Reserve UpdateContent Update Delete Thread Read; indexed_metadata] "after random writes, every find returns the messages that a scan of the threads returns" => random;
     Extended "finds.messages_are_found_after_reopening" [Add Update Delete Read; indexed_metadata durable] "a store that was opened again finds the same messages" => reopened;

@@ -26,7 +26,7 @@ checks! {
     Extended "search.cjk_is_found_inside_a_run" [Add Read; cjk_search] "a search finds Chinese, Japanese and Korean text inside a run of characters" => cjk;
     Extended "search.only_final_messages_are_found" [Reserve UpdateContent Add Read; search] "a search finds final messages and neither open nor abandoned ones" => settled;
     Extended "search.removed_text_is_not_found" [Add UpdateContent Delete Thread Read; search] "a search does not find text that was edited out, deleted, cleared or removed with its thread" => gone;
-    Extended "search.reused_id_is_found_by_its_next_message_only" [Add Delete Thread Read; search] "a search finds the next message of a reused id by its own text, and not by the text of the deleted one" => reused;
+    Extended "search.reused_id_is_found_by_its_next_message_only" [Add Delete Thread Read; search] "a search finds the next message of a reused id by its own text, not by the deleted one's" => reused;
     Extended "search.bad_limits_and_empty_queries_are_refused" [Add Read; search] "a search respects its limit, and refuses a limit out of range or a query without terms" => limit;
 }
 

@@ -21,16 +21,16 @@ use crate::{
 };
 
 checks! {
-    Extended "ids.deleted_id_makes_a_new_message_where_a_thread_reuses_ids" [Add UpdateContent Delete Thread Read] "in a thread that reuses ids, an addition of a deleted id makes a new message with a new sequence number and a higher revision" => again;
-    Extended "ids.reservation_of_a_deleted_id_is_a_new_message" [Reserve UpdateContent Delete Thread Read] "in a thread that reuses ids, a reservation of a deleted id is a new message, whose appends begin with nothing" => reserved;
+    Extended "ids.deleted_id_makes_a_new_message_where_a_thread_reuses_ids" [Add UpdateContent Delete Thread Read] "an addition of a deleted id, where the thread reuses ids, has a new sequence number and a higher revision" => again;
+    Extended "ids.reservation_of_a_deleted_id_is_a_new_message" [Reserve UpdateContent Delete Thread Read] "a reservation of a deleted id, where the thread reuses ids, is a new message that begins empty" => reserved;
     Extended "ids.living_id_is_refused_where_a_thread_reuses_ids" [Add Reserve Thread Read] "a thread that reuses ids refuses the id of an existing message" => living;
     Extended "ids.late_writer_does_not_touch_the_next_message" [Add Reserve UpdateContent Update Delete Thread Read] "a writer that expects a revision of the deleted message is refused by the next message of the id" => late;
     Extended "ids.tail_cursor_of_a_deleted_message_begins_again" [Reserve UpdateContent Delete Thread Read] "a tail read with a cursor of the deleted message says that the content was replaced, and names another message" => tail;
     Extended "ids.first_revision_can_be_required" [Add Reserve Delete Thread Read] "an addition that requires another first revision is stale, and the error names the one that it would get" => required;
-    Extended "ids.cleared_and_pruned_ids_are_used_again" [Add Thread Read] "ids of cleared and pruned messages are used again, and the id of a cleared message with attachments only after a purge" => cleared;
+    Extended "ids.cleared_and_pruned_ids_are_used_again" [Add Thread Read] "cleared and pruned ids are used again, and those of cleared messages with attachments only after a purge" => cleared;
     Extended "ids.import_adds_deleted_messages_again" [Add Delete Import Thread Read] "in a thread that reuses ids, an import adds deleted messages again, once" => imported;
     Extended "ids.batch_deletes_and_saves_an_id" [Add Reserve UpdateContent Delete Batch Thread Read] "a batch can delete a message and save its id again, and no content of the deleted message remains" => batch;
-    Extended "ids.replay_does_not_touch_the_next_message" [Add Update Delete Thread Read; keys] "a call that is repeated with the key of a deleted message answers for that message and does not touch the next one" => replayed;
+    Extended "ids.replay_does_not_touch_the_next_message" [Add Update Delete Thread Read; keys] "a call repeated with the key of a deleted message answers for that message, and leaves the next one alone" => replayed;
     Extended "ids.changes_of_one_id_are_in_order" [Add Delete Thread Read; changes] "the deletion of a message and the addition of the next one are emitted in order, with their own numbers" => changes;
     Extended "ids.reuse_survives_reopening" [Add UpdateContent Delete Thread Read; durable] "after reopening, the thread still reuses ids, and the revisions still go on" => reopened;
 }

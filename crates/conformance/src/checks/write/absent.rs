@@ -18,7 +18,7 @@ checks! {
     Core "messages.absent_names_are_set_and_present_names_are_kept" [Add Update Read] "an update where absent sets the names that the message does not have, keeps the others, and answers which" => names;
     Core "messages.absent_names_are_set_in_every_state" [Add Reserve UpdateContent Update Read] "an update where absent works in every state and does not raise the revision" => any_state;
     Core "messages.update_of_present_names_is_no_change" [Add Update Read] "an update where absent that sets nothing changes no time, and one that sets a name does" => no_change;
-    Core "messages.absent_metadata_above_the_call_limit_is_refused" [Add Update Read] "an update where absent that makes the metadata longer than the limit of the call is refused, and one that sets nothing is not" => limit;
+    Core "messages.absent_metadata_above_the_call_limit_is_refused" [Add Update Read] "an update where absent is refused if it sets names beyond the limit of the call, and only then" => limit;
     Core "messages.update_where_absent_of_unknown_id_is_not_found" [Add Update Delete Read] "an update where absent of an unknown or deleted id is refused as not found" => not_found;
     Extended "batches.absent_names_are_decided_item_by_item" [Add Update Batch Read] "an update where absent in a batch sees the items before it, and a refused batch sets nothing" => batch;
     Extended "keys.replayed_update_names_what_the_first_call_kept" [Add Update Read; keys] "a repeated update where absent names what the first call kept, and the current metadata" => replay;

@@ -193,6 +193,7 @@ pub struct FoundMessages {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<DamagedMessage>,
     /// The cursor of the next page. `None` after the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<FindCursor>,
 }
 
