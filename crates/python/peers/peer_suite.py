@@ -159,7 +159,8 @@ class _Comparison:
         self.summary = (
             f"{expected.get('title', 'suite')} on {backend()}: {len(self.outcomes)} cases, {passed} passed, "
             f"{expected_not_to} expected not to, {len(expected.get('waiting', []))} not run; "
-            f"{len(self.with_store)} made a store of this package"
+            f"{len(self.with_store)} made a store of this package, "
+            f"and {sum(self.outcomes.get(case) == 'passed' for case in self.with_store)} of these passed"
         )
 
     def _write(self, file: Path) -> None:

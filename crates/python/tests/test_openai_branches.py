@@ -136,7 +136,7 @@ def test_one_of_two_processes_gets_a_name(tmp_path: Path) -> None:
 
     async def write() -> None:
         async with throughline.open(file) as store:
-            await BranchingSession("s", store).add_items(TURNS * 50)
+            await BranchingSession("s", store).add_items(TURNS * 4)
 
     asyncio.run(write())
     program = """
@@ -149,10 +149,10 @@ async def main():
     print("ready", flush=True)
     sys.stdin.readline()
     created = []
-    for number in range(10):
+    for number in range(4):
         await session.switch_to_branch("main")
         try:
-            created.append(await session.create_branch_from_turn(100, f"branch-{number}"))
+            created.append(await session.create_branch_from_turn(10, f"branch-{number}"))
         except ValueError as error:
             assert "already been used" in str(error), error
     await session.close()
@@ -174,13 +174,13 @@ asyncio.run(main())
         process.stdin.flush()
     created = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert sorted(created[0] + created[1]) == sorted(f"branch-{number}" for number in range(10))
+    assert sorted(created[0] + created[1]) == [f"branch-{number}" for number in range(4)]
 
     async def check() -> None:
         async with throughline.open(file) as store:
             session = BranchingSession("s", store)
-            for number in range(10):
-                assert len(await texts(session, f"branch-{number}")) == 2 * 99
+            for number in range(4):
+                assert len(await texts(session, f"branch-{number}")) == 2 * 9
 
     asyncio.run(check())
 
