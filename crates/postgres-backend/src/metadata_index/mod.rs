@@ -30,8 +30,11 @@ const READ: &str = "SELECT s.metadata_version, n.n, n.name, n.is_complete FROM t
 
 impl MetadataNames {
     /// Reads the names that hosts have declared.
+    ///
+    /// A host that opens the store reads them outside of a transaction, where a pooler can change the server connection between the
+    /// preparation and the execution of a statement. A statement without parameters needs no preparation.
     pub(crate) async fn read(db: &mut PgConnection) -> sqlx::Result<Self> {
-        let rows = sqlx::query(READ).persistent(false).fetch_all(db).await?;
+        let rows = sqlx::raw_sql(READ).fetch_all(db).await?;
         let first = rows.first().ok_or_else(|| damaged("the row of the store".to_owned()))?;
         let mut read = Self { version: first.try_get("metadata_version")?, ..Self::default() };
         for row in &rows {

@@ -148,8 +148,8 @@ mod tests {
         let whole = MIGRATIONS[0].statements(0);
         assert!(!whole.contains("PARTITION"));
         let divided = MIGRATIONS[0].statements(3);
-        assert_eq!(divided.matches("PARTITION BY HASH (tenant, thread)").count(), 10);
-        assert_eq!(divided.matches("PARTITION OF").count(), 30);
+        assert_eq!(divided.matches("PARTITION BY HASH (tenant, thread)").count(), 11);
+        assert_eq!(divided.matches("PARTITION OF").count(), 33);
         assert!(divided.contains(
             "CREATE TABLE throughline.messages_2 PARTITION OF throughline.messages \
              FOR VALUES WITH (MODULUS 3, REMAINDER 2);"

@@ -101,8 +101,8 @@ mod tests {
             .collect();
         tables.sort_unstable();
         // Labels derive from the summary. Chunks and quarantined changes are part of the image of their message and
-        // their consumer. Changes are copied by position and the audit log by number. The full-text index derives
-        // from the messages. The other tables concern this store only.
+        // their consumer. Changes are copied by position and the audit log by number. The full-text index
+        // and the index of metadata derive from the messages. The other tables concern this store only.
         let others = [
             "audit",
             "changes",
@@ -110,6 +110,8 @@ mod tests {
             "followed",
             "labels",
             "listed",
+            "metadata_names",
+            "metadata_values",
             "quarantine",
             "search",
             "search_state",
