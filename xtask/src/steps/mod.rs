@@ -88,12 +88,6 @@ pub(crate) const STEPS: &[Step] = &[
         run: http::run,
     },
     Step {
-        name: "python",
-        summary: "the Python package, its types, its tests, and the suites of its peers",
-        quick: false,
-        run: python::run,
-    },
-    Step {
         name: "conformance",
         summary: "the tables of backends and laws",
         quick: false,

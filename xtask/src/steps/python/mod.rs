@@ -1,7 +1,7 @@
 //! `python`: the Python package, its types and its tests, and the suites that its peers publish.
 //!
-//! The step builds one wheel and installs it into one environment for the tests of the package, and one for each peer. All of them are in
-//! the target folder. It is never part of `cargo xtask test`.
+//! `cargo xtask python` builds one wheel and installs it into one environment for the tests of the package, and one for each peer.
+//! All of them are in the target folder. It is no part of `cargo xtask test` or `cargo xtask ci`.
 
 mod package;
 mod peers;
@@ -19,11 +19,6 @@ const PACKAGE: &str = "crates/python";
 
 /// The check that the oldest supported version passes.
 const VERSION: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
-
-/// The step of `ci`.
-pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
-    check(workspace, skips, None)
-}
 
 /// Checks the package and all peers, or only one peer.
 pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>) -> Result {
