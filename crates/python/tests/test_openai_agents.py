@@ -57,10 +57,10 @@ def answer(text: str) -> ResponseOutputMessage:
     return ResponseOutputMessage(id="1", type="message", role="assistant", content=[content], status="completed")
 
 
-class Gate(throughline.Plugin):
+class Pause(throughline.Plugin):
     """Stops the calls of one kind, before the store or after it, until it is opened."""
 
-    name = "gate"
+    name = "pause"
 
     def __init__(self, kind: str, *, after: bool = False) -> None:
         self.kind = kind
@@ -244,20 +244,20 @@ async def test_a_clear_deletes_all_items_and_the_session_goes_on(tmp_path: Path)
 @pytest.mark.parametrize("operation", ["add", "pop", "clear"])
 @in_loop
 async def test_a_cancelled_task_waits_for_the_outcome_of_its_write(tmp_path: Path, operation: str, after: bool) -> None:
-    gate = Gate("add" if operation == "add" else "thread", after=after)
-    async with opening(tmp_path, layers=[gate]) as store:
+    pause = Pause("add" if operation == "add" else "thread", after=after)
+    async with opening(tmp_path, layers=[pause]) as store:
         session = ThroughlineSession("s", store)
         if operation != "add":
             await session.add_items([user("kept"), user("last")][: 2 if operation == "pop" else 1])
         calls = {"add": lambda: session.add_items([user("once")]), "pop": session.pop_item, "clear": session.clear_session}
         task = asyncio.create_task(calls[operation]())
-        assert await asyncio.to_thread(gate.reached.wait, 30)
+        assert await asyncio.to_thread(pause.reached.wait, 30)
         task.cancel("first")
         await asyncio.sleep(0)
         task.cancel("second")
         await asyncio.sleep(0)
         assert not task.done()
-        gate.open.set()
+        pause.open.set()
         with pytest.raises(asyncio.CancelledError) as cancelled:
             await task
         assert sys.version_info < (3, 11) or cancelled.value.args == ("first",)
@@ -269,14 +269,14 @@ async def test_a_cancelled_task_waits_for_the_outcome_of_its_write(tmp_path: Pat
 async def test_a_cancellation_hides_a_later_failure_without_an_error_of_the_loop(tmp_path: Path) -> None:
     errors: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
-    gate = Gate("batch")
-    async with opening(tmp_path, layers=[gate]) as store:
+    pause = Pause("batch")
+    async with opening(tmp_path, layers=[pause]) as store:
         session = ThroughlineSession("s", store)
         huge = "x" * (65 << 20)
         task = asyncio.create_task(session.add_items([user("1"), user(huge)]))
-        assert await asyncio.to_thread(gate.reached.wait, 30)
+        assert await asyncio.to_thread(pause.reached.wait, 30)
         task.cancel()
-        gate.open.set()
+        pause.open.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         del task

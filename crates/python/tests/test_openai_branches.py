@@ -17,7 +17,7 @@ pytest.importorskip("agents")
 import throughline  # noqa: E402
 from agents.usage import Usage  # noqa: E402
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails  # noqa: E402
-from test_openai_agents import BACKEND, Gate, in_loop, opening, user  # noqa: E402
+from test_openai_agents import BACKEND, Pause, in_loop, opening, user  # noqa: E402
 from throughline.adapters.openai_agents import BranchingSession, ThroughlineSession  # noqa: E402
 
 
@@ -228,16 +228,16 @@ async def test_every_read_notices_a_clear(tmp_path: Path) -> None:
 
 @in_loop
 async def test_a_write_that_a_clear_overtakes_is_repeated_on_main(tmp_path: Path) -> None:
-    gate = Gate("add")
-    async with opening(tmp_path, layers=[gate]) as store:
+    pause = Pause("add")
+    async with opening(tmp_path, layers=[pause]) as store:
         session, clearing = BranchingSession("s", store), BranchingSession("s", store)
         await session.add_items(TURNS)
         await session.create_branch_from_turn(2, "branch")
-        # One item is no batch, so that the gate stops it after the session has chosen the branch.
+        # One item is no batch, so that the pause stops it after the session has chosen the branch.
         task = asyncio.create_task(session.add_items([user("late")]))
-        assert await asyncio.to_thread(gate.reached.wait, 30)
+        assert await asyncio.to_thread(pause.reached.wait, 30)
         await clearing.clear_session()
-        gate.open.set()
+        pause.open.set()
         await task
         assert await texts(session, "main") == ["late"]
         assert session.current_branch == "main"
@@ -361,16 +361,16 @@ async def test_usage_goes_with_the_last_item_of_its_turn(tmp_path: Path) -> None
 
 @in_loop
 async def test_usage_of_a_turn_that_is_gone_is_not_kept(tmp_path: Path) -> None:
-    gate = Gate("update")
-    async with opening(tmp_path, layers=[gate]) as store:
+    pause = Pause("update")
+    async with opening(tmp_path, layers=[pause]) as store:
         session = BranchingSession("s", store)
         await session.add_items(TURNS[:2])
         task = asyncio.create_task(session.store_run_usage(run_of(80)))
-        assert await asyncio.to_thread(gate.reached.wait, 30)
+        assert await asyncio.to_thread(pause.reached.wait, 30)
         await session.pop_item()
         await session.pop_item()
         await session.add_items([user("fresh")])
-        gate.open.set()
+        pause.open.set()
         await task
         assert await session.get_turn_usage() == []
 
@@ -427,16 +427,16 @@ async def test_a_call_that_is_cancelled_before_it_starts_does_not_stop_the_next_
 
 @in_loop
 async def test_a_branch_that_is_created_in_a_cancelled_task_is_complete(tmp_path: Path) -> None:
-    gate = Gate("import")
-    async with opening(tmp_path, layers=[gate]) as store:
+    pause = Pause("import")
+    async with opening(tmp_path, layers=[pause]) as store:
         session = BranchingSession("s", store)
         await session.add_items(TURNS)
         task = asyncio.create_task(session.create_branch_from_turn(3, "branch"))
-        assert await asyncio.to_thread(gate.reached.wait, 30)
+        assert await asyncio.to_thread(pause.reached.wait, 30)
         task.cancel()
         await asyncio.sleep(0)
         assert not task.done()
-        gate.open.set()
+        pause.open.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert session.current_branch == "branch"

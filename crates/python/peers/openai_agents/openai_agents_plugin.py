@@ -34,7 +34,9 @@ async def _opened(label: str) -> throughline.Store:
     """Returns the store for a label: a path of a test, or a name."""
     if peer_suite.backend() == "memory":
         if label not in _shared:
-            _shared[label] = await throughline.open(peer_suite.location())
+            opened = await throughline.open(peer_suite.location())
+            if _shared.setdefault(label, opened) is not opened:
+                await opened.close()  # Another task has opened the store of this label meanwhile.
         return _shared[label]
     if peer_suite.backend() == "postgres":
         store = await throughline.open(peer_suite.location(), tenant=_tenant(label))
@@ -46,7 +48,7 @@ async def _opened(label: str) -> throughline.Store:
 
 def _tenant(label: str) -> str:
     """Returns the tenant of a label: the end of a long path, which differs from test to test."""
-    return f"{os.getpid()}{label}"[-200:]
+    return label[-200:]
 
 
 class _Replacement:
