@@ -1060,6 +1060,7 @@ export interface components {
             lastSeq: number;
             /** @description The messages in the requested order. */
             messages: components["schemas"]["Message"][];
+            /** @description The query parameter of the next page. */
             next?: components["schemas"]["NextPage"];
             /**
              * Format: int64
@@ -1406,21 +1407,35 @@ export interface components {
         };
         /** @description The events of a stream: each member is the data of the event with its name. */
         ThreadEvent: {
+            /** @description A message was abandoned. */
             abandoned?: components["schemas"]["EndedMessage"];
+            /** @description A complete message was added. */
             added?: components["schemas"]["Message"];
+            /** @description The messages up to a sequence number were deleted. */
             cleared?: components["schemas"]["DeletedMessages"];
+            /** @description A message is damaged. */
             damaged?: components["schemas"]["DamagedMessage"];
+            /** @description A message was deleted. */
             deleted?: components["schemas"]["DeletedMessage"];
+            /** @description Content was appended. */
             delta?: components["schemas"]["AppendedContent"];
+            /** @description A final message was edited. */
             edited?: components["schemas"]["Message"];
+            /** @description A message is final. */
             finished?: components["schemas"]["EndedMessage"];
+            /** @description The messages up to a sequence number were deleted. */
             pruned?: components["schemas"]["DeletedMessages"];
+            /** @description The content begins again: discard what you have of it. */
             replaced?: components["schemas"]["AppendedContent"];
+            /** @description A reply begins. Its content is empty here. */
             reserved?: components["schemas"]["Message"];
+            /** @description The thread was created or changed. */
             thread?: components["schemas"]["ThreadSummary"];
             /** @description The thread was deleted. The data is empty. */
             threadDeleted?: unknown;
+            /** @description A change cannot be read. */
             unreadable?: components["schemas"]["UnreadableChange"];
+            /** @description Metadata or attachments were changed. The content is empty here and has not changed. */
             updated?: components["schemas"]["Message"];
         };
         /** @description A page of threads. */
