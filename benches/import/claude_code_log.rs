@@ -40,7 +40,7 @@ fn line(number: usize, session: &Uuid, parent: &str, id: &Uuid) -> String {
     let seconds = number / 1000;
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!(
-        r#"{{"parentUuid":{parent},"isSidechain":false,"userType":"external","cwd":"/home/user/project","sessionId":"{session}","version":"2.0.14","gitBranch":"main","type":"{kind}","message":{message},"uuid":"{id}","timestamp":"2025-10-07T{hour:02}:{minute:02}:{second:02}.{:03}Z"}}"#,
+        r#"{{"parentUuid":{parent},"isSidechain":false,"userType":"external","cwd":"/srv/project","sessionId":"{session}","version":"2.0.14","gitBranch":"main","type":"{kind}","message":{message},"uuid":"{id}","timestamp":"2025-10-07T{hour:02}:{minute:02}:{second:02}.{:03}Z"}}"#,
         number % 1000
     )
 }

@@ -59,10 +59,10 @@ impl FromStr for Contender {
     }
 }
 
-/// What one run costs, in seconds.
+/// The cost of one run, in seconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
-    pub(crate) wall: f64,
+    pub(crate) elapsed: f64,
     /// The processor time of all threads of the process, in the kernel too.
     pub(crate) processor: f64,
 }
@@ -100,7 +100,7 @@ impl<'a> Sources<'a> {
 
     pub(crate) async fn measure(&self, contender: Contender) -> Result<Cost, Failure> {
         let db = self.open().await?;
-        let (wall, processor) = (Instant::now(), processor_time());
+        let (begun, processor) = (Instant::now(), processor_time());
         match contender {
             Contender::Batch => self.add(&db).await?,
             Contender::Ndjson => self.expect_all(&Ndjson::open(&self.ndjson)?.import(&db).await?)?,
@@ -108,7 +108,7 @@ impl<'a> Sources<'a> {
         }
         db.close().await?;
         let processor = processor_time() - processor;
-        Ok(Cost { wall: wall.elapsed().as_secs_f64(), processor: processor.as_secs_f64() })
+        Ok(Cost { elapsed: begun.elapsed().as_secs_f64(), processor: processor.as_secs_f64() })
     }
 
     /// Adds the messages in batches.

@@ -52,7 +52,7 @@ async fn main() -> Result<(), Failure> {
     }
     let of = |costs: &[Cost], value: fn(&Cost) -> f64| costs.iter().map(value).collect::<Vec<_>>();
     for (contender, costs) in &measured {
-        let rates = of(costs, |cost| 1.0 / cost.wall).into_iter().map(|rate| rate * messages as f64);
+        let rates = of(costs, |cost| 1.0 / cost.elapsed).into_iter().map(|rate| rate * messages as f64);
         figure(format_args!("import.{contender}"), median(&rates.collect::<Vec<_>>()), "messages/s");
         let micros = of(costs, |cost| cost.processor).into_iter().map(|cost| cost * 1e6 / messages as f64);
         figure(format_args!("import.{contender}_cpu"), median(&micros.collect::<Vec<_>>()), "us/message");
@@ -61,8 +61,8 @@ async fn main() -> Result<(), Failure> {
         |wanted| measured.iter().find(|(contender, _)| *contender == wanted).map(|(_, costs)| costs);
     let Some(batch) = costs_of(Contender::Batch) else { return Ok(()) };
     for (contender, costs) in measured.iter().filter(|(contender, _)| *contender != Contender::Batch) {
-        let wall = ratio(&of(batch, |cost| cost.wall), &of(costs, |cost| cost.wall));
-        figure(format_args!("import.{contender}_vs_batch"), wall, "x");
+        let elapsed = ratio(&of(batch, |cost| cost.elapsed), &of(costs, |cost| cost.elapsed));
+        figure(format_args!("import.{contender}_vs_batch"), elapsed, "x");
         let processor = ratio(&of(batch, |cost| cost.processor), &of(costs, |cost| cost.processor));
         figure(format_args!("import.{contender}_vs_batch_cpu"), processor, "x");
     }

@@ -1,4 +1,4 @@
-"""What the tests of the LangGraph adapter share: checkpoints, configs, and a store that counts its calls."""
+"""Shared parts of the tests of the LangGraph adapter: checkpoints, configs, and a store that counts its calls."""
 
 from __future__ import annotations
 

@@ -32,16 +32,16 @@ def joined(state: list[str], writes: Any) -> list[str]:
     return [*state, *[line for write in writes for line in write]]
 
 
-class Lines(TypedDict):
+class Texts(TypedDict):
     lines: Annotated[list[str], DeltaChannel(joined)]
 
 
-class Notes(TypedDict):
-    notes: Annotated[list[str], operator.add]
+class Answers(TypedDict):
+    answers: Annotated[list[str], operator.add]
 
 
 def delta_graph(saver: Any) -> Any:
-    builder = StateGraph(Lines)
+    builder = StateGraph(Texts)
     builder.add_node("one", lambda state: {"lines": [f"one of {len(state['lines'])}"]})
     builder.add_node("two", lambda state: {"lines": [f"two of {len(state['lines'])}"]})
     builder.add_edge(START, "one")
@@ -50,9 +50,9 @@ def delta_graph(saver: Any) -> Any:
 
 
 def asking_graph(saver: Any) -> Any:
-    builder = StateGraph(Notes)
-    builder.add_node("left", lambda state: {"notes": ["left"]})
-    builder.add_node("ask", lambda state: {"notes": [interrupt("which?")]})
+    builder = StateGraph(Answers)
+    builder.add_node("left", lambda state: {"answers": ["left"]})
+    builder.add_node("ask", lambda state: {"answers": [interrupt("which?")]})
     builder.add_edge(START, "left")
     builder.add_edge(START, "ask")
     return builder.compile(checkpointer=saver)
@@ -167,15 +167,15 @@ def test_the_default_walk_of_the_peer_finds_the_same(saver: ThroughlineSaver) ->
 
 def test_pruning_a_plain_thread_leaves_the_latest_checkpoint(saver: ThroughlineSaver) -> None:
     graph = asking_graph(saver)
-    graph.invoke({"notes": ["first"]}, config())
+    graph.invoke({"answers": ["first"]}, config())
     graph.invoke(Command(resume="a"), config())
-    graph.invoke({"notes": ["second"]}, config())
+    graph.invoke({"answers": ["second"]}, config())
     latest = graph.get_state(config())
     saver.prune(["t"])
     assert len(ids(saver.list(config()))) == 1
     after = graph.get_state(config())
     assert after.values == latest.values and after.interrupts == latest.interrupts and after.parent_config is None
-    assert graph.invoke(Command(resume="b"), config())["notes"] == ["first", "a", "left", "second", "b", "left"]
+    assert graph.invoke(Command(resume="b"), config())["answers"] == ["first", "a", "left", "second", "b", "left"]
 
 
 def test_a_loop_of_parents_ends(saver: ThroughlineSaver) -> None:
@@ -190,12 +190,12 @@ def fill(file: Path) -> None:
     with SqliteSaver.from_conn_string(str(file)) as saver:
         graph = asking_graph(saver)
         for thread in ("t", "other"):
-            graph.invoke({"notes": [thread]}, config(thread))
+            graph.invoke({"answers": [thread]}, config(thread))
         graph.invoke(Command(resume="a"), config("other"))
-        builder = StateGraph(Notes)
+        builder = StateGraph(Answers)
         builder.add_node("sub", asking_graph(True))
         builder.add_edge(START, "sub")
-        builder.compile(checkpointer=saver).invoke({"notes": ["x"]}, config("nested"))
+        builder.compile(checkpointer=saver).invoke({"answers": ["x"]}, config("nested"))
 
 
 def test_a_file_of_the_sqlite_saver_is_imported(tmp_path: Path, saver: ThroughlineSaver, store: sync.Store) -> None:
@@ -210,9 +210,9 @@ def test_a_file_of_the_sqlite_saver_is_imported(tmp_path: Path, saver: Throughli
     # The run goes on where it stopped.
     graph = asking_graph(saver)
     assert graph.get_state(config()).interrupts[0].value == "which?"
-    assert graph.invoke(Command(resume="b"), config())["notes"] == ["t", "b", "left"]
+    assert graph.invoke(Command(resume="b"), config())["answers"] == ["t", "b", "left"]
     assert import_sqlite_saver(file, store) == 0
-    assert graph.get_state(config()).values["notes"] == ["t", "b", "left"]
+    assert graph.get_state(config()).values["answers"] == ["t", "b", "left"]
 
 
 def test_a_file_of_the_asynchronous_saver_is_imported(
@@ -221,7 +221,7 @@ def test_a_file_of_the_asynchronous_saver_is_imported(
     async def run() -> list[Any]:
         async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "theirs.db")) as theirs:
             graph = asking_graph(theirs)
-            await graph.ainvoke({"notes": ["x"]}, config())
+            await graph.ainvoke({"answers": ["x"]}, config())
             return [each async for each in theirs.alist(None)]
 
     expected = asyncio.run(run())

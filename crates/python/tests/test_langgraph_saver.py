@@ -167,7 +167,7 @@ def test_writes_can_be_saved_before_their_checkpoint(saver: ThroughlineSaver) ->
 
 
 def test_a_checkpoint_that_is_saved_again_is_replaced(saver: ThroughlineSaver, store: sync.Store) -> None:
-    save(saver, "1", run_id="first", note="x")
+    save(saver, "1", run_id="first", label="x")
     save(saver, "2", parent="1")
     for id in ("2", "1"):
         again = ThroughlineSaver(store) if id == "1" else saver
@@ -300,7 +300,7 @@ def test_concurrent_coroutines_lose_nothing(saver: ThroughlineSaver) -> None:
 
 def test_a_deleted_thread_can_be_used_again_with_the_same_ids(saver: ThroughlineSaver, store: sync.Store) -> None:
     for _ in range(3):
-        saved = save(saver, "1", note="a")
+        saved = save(saver, "1", label="a")
         saver.put_writes(saved, [("a", 1)], "task")
         save(saver, "2", ns="child")
         assert writes(saver.get_tuple(config())) == [("task", "a", 1)]
@@ -346,7 +346,7 @@ def test_a_copy_keeps_order_writes_and_parents(saver: ThroughlineSaver, store: s
         None,
     ]
     assert ids(saver.list(config("copy", "child"))) == ["1"]
-    # A copy beside newer checkpoints is in the order of the ids, too.
+    # A copy next to newer checkpoints is in the order of the ids, too.
     save(saver, "6", thread="other")
     saver.copy_thread("t", "other")
     assert ids(saver.list(config("other"))) == ["7", "6", "5", "3", "2"]

@@ -140,7 +140,7 @@ class Script(Model):
         return ModelResponse(output=self.outputs.pop(0), usage=Usage(), response_id=None)
 
     def stream_response(self, *args, **kwargs):
-        raise NotImplementedError
+        raise AssertionError("the conversation does not stream")
 
 
 def says(words, id):

@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple
 
 _MAX = 255
-#: Precedes a digest. Percent-encoding never produces it, because it encodes the percent sign.
+#: Precedes a digest. Percent-encoding never produces it, because it encodes "%" itself.
 _DIGEST = "%~"
 
 #: Control characters, and surrogates without a partner, which UTF-8 does not have.

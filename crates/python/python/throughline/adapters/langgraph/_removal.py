@@ -108,7 +108,7 @@ def keep_latest(heads: Heads, thread_id: str, serde: SerializerProtocol) -> Step
     ``_needed_by``.
 
     The namespace of a subgraph call, which has the id of its task after a colon, goes with the checkpoint that it
-    started from. What a run saves meanwhile stays.
+    started from. A checkpoint that a run saves meanwhile stays.
     """
     kept: dict[CheckpointNamespace, dict[str, Stored]] = {}
     ends: dict[CheckpointNamespace, int] = {}
