@@ -8,6 +8,7 @@ import langgraph.store.memory
 import langgraph.store.sqlite
 import langgraph.store.sqlite.aio
 import peer_suite
+import pytest
 from throughline import sync
 from throughline.adapters.langgraph import ThroughlineStore
 
@@ -53,6 +54,11 @@ class AsyncSqliteStore(SqliteStore):
 
     async def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         return super().stop_ttl_sweeper(timeout)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The plugin that runs such a case again is not installed: none of them needs it.
+    config.addinivalue_line("markers", "flaky(retries): a case that LangGraph repeats")
 
 
 langgraph.store.memory.InMemoryStore = MemoryStore
