@@ -25,17 +25,23 @@ use crate::{
     },
 };
 
-/// The columns of a thread in a list.
-const COLUMNS: &str = concat!("SELECT ", head_columns!(), ", ", entry_columns!());
-/// Its position in a list by activity: `sort_at` in the slot, and `called` among those with the same time.
+/// The columns of a thread in a list, and its position.
+const COLUMNS: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    ", ",
+    entry_columns!(),
+    ", p.slot, p.sort_at, p.called, CAST(t.thread AS TEXT) "
+);
+/// The position in a list by activity: `sort_at` in the slot, and `called` among those with the same time.
 ///
 /// The index is in the order of the slots. A time outside of its slot is damaged. As a cursor it would break the list,
 /// so the row is sorted to the beginning of its slot. A name that has become a blob would sort after every text, and so
 /// after itself.
-const ACTIVE_POSITION: &str = ", c.active_slot, iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS sort_at, \
-     CAST(t.thread AS TEXT) AS called, CAST(t.thread AS TEXT) ";
-/// Its position in a list by the time of creation. SQLite reads both columns from the index, which has them in order.
-const CREATED_POSITION: &str = ", 0, c.created_at, c.thread, CAST(t.thread AS TEXT) ";
+const ACTIVE_POSITION: &str = "c.active_slot AS slot, \
+     iif(c.active_at >> 14 = c.active_slot, c.active_at, c.active_slot << 14) AS sort_at, CAST(c.thread AS TEXT) AS called ";
+/// The position in a list by the time of creation. SQLite reads both columns from the index, which has them in order.
+const CREATED_POSITION: &str = "0 AS slot, c.created_at AS sort_at, c.thread AS called ";
 const ENTRY: usize = HEAD_COLUMNS;
 const SLOT: usize = ENTRY + ENTRY_COLUMNS;
 const SORT_AT: usize = SLOT + 1;
@@ -44,7 +50,10 @@ const NAME: usize = CALLED + 1;
 
 /// From the threads with a label on: the first of the requested labels.
 const BY_LABEL: &str = "FROM labels l CROSS JOIN catalog c ON c.thread_pk = l.thread_pk";
-const NAMED: &str = " CROSS JOIN threads t ON t.thread_pk = c.thread_pk";
+/// The columns of the threads at the positions `p`. The list sorts positions alone: a thread has many columns, and all threads of
+/// the first slot are sorted for one page.
+const AT_POSITIONS: &str = " CROSS JOIN catalog c ON c.thread_pk = p.thread_pk \
+    LEFT JOIN threads t ON t.thread_pk = p.thread_pk";
 const SHOWN: &str = " WHERE c.tenant = ?1 AND c.hidden = 0 AND c.archived = ?2 AND c.listed = ?3";
 /// The first of the parameters for the names and values of labels.
 const LABELS: usize = 8;
@@ -66,19 +75,19 @@ impl InOrder {
                 position: ACTIVE_POSITION,
                 from: "FROM catalog c INDEXED BY catalog_by_activity",
                 after: " AND c.active_slot <= ?7 AND (c.active_slot < ?7 OR (sort_at <= ?5 AND (sort_at < ?5 OR called > ?6)))",
-                order: " ORDER BY c.active_slot DESC, sort_at DESC, called LIMIT ?4",
+                order: " ORDER BY slot DESC, sort_at DESC, called",
             },
             ThreadOrder::NewestCreated => Self {
                 position: CREATED_POSITION,
                 from: BY_CREATION,
                 after: " AND (c.created_at, c.thread) < (?5, ?6)",
-                order: " ORDER BY c.created_at DESC, c.thread DESC LIMIT ?4",
+                order: " ORDER BY sort_at DESC, called DESC",
             },
             ThreadOrder::OldestCreated => Self {
                 position: CREATED_POSITION,
                 from: BY_CREATION,
                 after: " AND (c.created_at, c.thread) > (?5, ?6)",
-                order: " ORDER BY c.created_at, c.thread LIMIT ?4",
+                order: " ORDER BY sort_at, called",
             },
         }
     }
@@ -179,7 +188,7 @@ pub(super) fn statement(read: &ListThreads, is_by_label: bool, labels: usize) ->
     let InOrder { position, from, after, order } = InOrder::of(read.order);
     let from = if is_by_label { BY_LABEL } else { from };
     let after = if read.after.is_some() { after } else { "" };
-    let mut sql = [COLUMNS, position, from, NAMED, SHOWN, after].concat();
+    let mut sql = [COLUMNS, "FROM (SELECT c.thread_pk, ", position, from, SHOWN, after].concat();
     for label in 0..labels {
         let (name, value) = (LABELS + 2 * label, LABELS + 2 * label + 1);
         if is_by_label && label == 0 {
@@ -191,7 +200,7 @@ pub(super) fn statement(read: &ListThreads, is_by_label: bool, labels: usize) ->
             ));
         }
     }
-    sql.push_str(order);
+    sql.extend([order, " LIMIT ?4) p", AT_POSITIONS, order]);
     sql
 }
 
