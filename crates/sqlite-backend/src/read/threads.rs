@@ -25,14 +25,19 @@ use crate::{
     },
 };
 
-/// The columns of a thread in a list, and its position.
-const COLUMNS: &str = concat!(
-    "SELECT ",
-    head_columns!(),
-    ", ",
-    entry_columns!(),
-    ", p.slot, p.sort_at, p.called, CAST(t.thread AS TEXT) "
-);
+/// The position of a thread, as `p`, and its id.
+macro_rules! position_columns {
+    () => {
+        ", p.slot, p.sort_at, p.called, CAST(t.thread AS TEXT) "
+    };
+}
+/// The columns of a thread in a list by activity, and its position. The slot is that of the index, from which the list was
+/// sorted.
+const ACTIVE_COLUMNS: &str =
+    concat!("SELECT ", head_columns!(), ", ", entry_columns!("p.slot"), position_columns!());
+/// The columns of a thread in a list by the time of creation, and its position.
+const CREATED_COLUMNS: &str =
+    concat!("SELECT ", head_columns!(), ", ", entry_columns!(), position_columns!());
 /// The position in a list by activity: `sort_at` in the slot, and `called` among those with the same time.
 ///
 /// The index is in the order of the slots. A time outside of its slot is damaged. As a cursor it would break the list,
@@ -61,6 +66,7 @@ const LABELS: usize = 8;
 /// The parts of the statement that depend on the order of the list. The parameters are the limit `?4`, and the cursor: its time
 /// `?5`, its thread `?6` and its slot `?7`.
 struct InOrder {
+    columns: &'static str,
     position: &'static str,
     from: &'static str,
     after: &'static str,
@@ -72,18 +78,21 @@ impl InOrder {
         const BY_CREATION: &str = "FROM catalog c INDEXED BY catalog_by_creation";
         match order {
             ThreadOrder::LatestActivity => Self {
+                columns: ACTIVE_COLUMNS,
                 position: ACTIVE_POSITION,
                 from: "FROM catalog c INDEXED BY catalog_by_activity",
                 after: " AND c.active_slot <= ?7 AND (c.active_slot < ?7 OR (sort_at <= ?5 AND (sort_at < ?5 OR called > ?6)))",
                 order: " ORDER BY slot DESC, sort_at DESC, called",
             },
             ThreadOrder::NewestCreated => Self {
+                columns: CREATED_COLUMNS,
                 position: CREATED_POSITION,
                 from: BY_CREATION,
                 after: " AND (c.created_at, c.thread) < (?5, ?6)",
                 order: " ORDER BY sort_at DESC, called DESC",
             },
             ThreadOrder::OldestCreated => Self {
+                columns: CREATED_COLUMNS,
                 position: CREATED_POSITION,
                 from: BY_CREATION,
                 after: " AND (c.created_at, c.thread) > (?5, ?6)",
@@ -185,10 +194,10 @@ fn rarest_first(scope: Scope<'_>, wanted: &mut [(&str, &str)]) -> Result<bool> {
 
 /// Returns the statement of a list with this number of labels.
 pub(super) fn statement(read: &ListThreads, is_by_label: bool, labels: usize) -> String {
-    let InOrder { position, from, after, order } = InOrder::of(read.order);
+    let InOrder { columns, position, from, after, order } = InOrder::of(read.order);
     let from = if is_by_label { BY_LABEL } else { from };
     let after = if read.after.is_some() { after } else { "" };
-    let mut sql = [COLUMNS, "FROM (SELECT c.thread_pk, ", position, from, SHOWN, after].concat();
+    let mut sql = [columns, "FROM (SELECT c.thread_pk, ", position, from, SHOWN, after].concat();
     for label in 0..labels {
         let (name, value) = (LABELS + 2 * label, LABELS + 2 * label + 1);
         if is_by_label && label == 0 {

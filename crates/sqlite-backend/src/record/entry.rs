@@ -47,12 +47,19 @@ impl Listed {
     }
 }
 
-/// The columns of a summary, as `c`, in the order in which [`EntryRow::read`] expects them.
+/// The columns of a summary, as `c`, in the order in which [`EntryRow::read`] expects them. The argument is the slot, where
+/// it was read from an index already.
 macro_rules! entry_columns {
     () => {
-        "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
-         c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview, c.active_slot, c.last_seq, \
-         c.reuses_ids, c.thread"
+        entry_columns!("c.active_slot")
+    };
+    ($slot:literal) => {
+        concat!(
+            "c.checksum, c.listed, c.archived, c.active_at, c.hidden, c.has_begun, c.created_at, c.changed_at, c.messages, \
+             c.turns, c.bytes, c.preview_seq, c.title, c.owner, c.labels, c.metadata, c.forked_from, c.preview, ",
+            $slot,
+            ", c.last_seq, c.reuses_ids, c.thread"
+        )
     };
 }
 pub(crate) use entry_columns;
