@@ -1,0 +1,100 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use throughline::{
+    NewMessage, Persistence, Position, ThreadId,
+    messages::{Add, Batch},
+    search::SearchMessages,
+    sqlite::SqliteOptions,
+};
+use tokio::task::JoinSet;
+
+use crate::{Failure, words};
+
+/// The number of messages of a thread.
+const LENGTH: usize = 100;
+
+/// The number of threads that a writer has at work at the same time, and the number of messages that it adds to each of them
+/// in one batch. The messages of a thread are therefore spread over the file, as those of a host with many users are.
+const ACTIVE: usize = 12;
+const PART: usize = 20;
+
+/// Two writers, so that one prepares a batch while the other commits.
+const WRITERS: usize = 2;
+
+/// A closed store with threads of [`LENGTH`] messages, and a full-text index.
+pub(crate) struct Filled {
+    pub(crate) messages: usize,
+    pub(crate) threads: usize,
+    /// The bytes of the contents of all messages, as JSON.
+    pub(crate) content_bytes: u64,
+    folder: PathBuf,
+}
+
+impl Filled {
+    pub(crate) async fn create(folder: &Path, messages: usize) -> Result<Self, Failure> {
+        let folder = folder.join(messages.to_string());
+        fs::create_dir(&folder)?;
+        let threads = messages / LENGTH;
+        let mut store = Self { messages, threads, content_bytes: 0, folder };
+        let db = store.open().await?;
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let (first, last) = (threads * writer / WRITERS, threads * (writer + 1) / WRITERS);
+            writers.spawn(fill(db.clone(), first, last));
+        }
+        let mut last = Position::ZERO;
+        while let Some(written) = writers.join_next().await {
+            let (bytes, position) = written??;
+            store.content_bytes += bytes;
+            last = last.max(position);
+        }
+        while db.search(SearchMessages::new(words::RARE, 1)).await?.indexed < last {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        db.close().await?;
+        Ok(store)
+    }
+
+    pub(crate) async fn open(&self) -> Result<Persistence, Failure> {
+        let backend = SqliteOptions::new().search(true).open(self.folder.join("chat.db")).await?;
+        Ok(Persistence::builder().backend(backend).build()?)
+    }
+
+    /// Returns the size of all files of the store, in bytes.
+    pub(crate) fn bytes(&self) -> Result<u64, Failure> {
+        let mut bytes = 0;
+        for entry in fs::read_dir(&self.folder)? {
+            bytes += entry?.metadata()?.len();
+        }
+        Ok(bytes)
+    }
+}
+
+/// Returns the id of a thread.
+pub(crate) fn thread(number: usize) -> Result<ThreadId, Failure> {
+    Ok(format!("thread-{number}").parse()?)
+}
+
+/// Fills a range of threads. Returns the bytes of the contents, and the position of the last change.
+async fn fill(db: Persistence, first: usize, last: usize) -> Result<(u64, Position), Failure> {
+    let (mut bytes, mut position) = (0, Position::ZERO);
+    for group in (first..last).step_by(ACTIVE) {
+        for part in (0..LENGTH).step_by(PART) {
+            let mut items = Vec::with_capacity(ACTIVE * PART);
+            for number in group..last.min(group + ACTIVE) {
+                for at in part..part + PART {
+                    let message = NewMessage::user(&words::text(number * LENGTH + at));
+                    bytes += message.content().as_json().len() as u64;
+                    items.push(Add::new(thread(number)?, message).into());
+                }
+            }
+            let reply = db.batch(Batch::of(items)).reply().await?;
+            position = position.max(reply.receipt.position.unwrap_or(position));
+        }
+    }
+    Ok((bytes, position))
+}
