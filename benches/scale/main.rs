@@ -38,6 +38,12 @@ async fn main() -> Result<(), Failure> {
         let stored = store.bytes()? as f64;
         figure(format_args!("scale.file.{messages}"), stored / 1e6, "MB");
         figure(format_args!("scale.file_over_content.{messages}"), stored / store.content_bytes as f64, "x");
+        let unindexed = stored - store.index_bytes()? as f64;
+        figure(
+            format_args!("scale.file_without_index_over_content.{messages}"),
+            unindexed / store.content_bytes as f64,
+            "x",
+        );
         figure(format_args!("scale.memory_peak.{messages}"), memory::peak()? as f64 / 1048576.0, "MiB");
         stores.push(store);
     }

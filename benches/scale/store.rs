@@ -64,6 +64,14 @@ impl Filled {
         Ok(Persistence::builder().backend(backend).build()?)
     }
 
+    /// Returns the part of the file that is the full-text index, in bytes. It reads the whole file.
+    pub(crate) fn index_bytes(&self) -> Result<i64, Failure> {
+        let sql =
+            r"SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE AND name LIKE 'search\_%' ESCAPE '\'";
+        let file = rusqlite::Connection::open(self.folder.join("chat.db"))?;
+        Ok(file.query_row(sql, [], |row| row.get(0))?)
+    }
+
     /// Returns the size of all files of the store, in bytes.
     pub(crate) fn bytes(&self) -> Result<u64, Failure> {
         let mut bytes = 0;
