@@ -30,11 +30,16 @@ pub(crate) async fn run(stack: &Stack, server: SocketAddr, added: usize) -> Resu
 
 async fn use_api(server: SocketAddr, position: u64) -> Result<()> {
     // The answer to the first request is lost: the second one adds nothing.
-    let question = json!({"role": "user", "text": "Where to?"});
+    let question = json!({"role": "user", "text": "Where to?", "metadata": {"orderId": "A-17"}});
     let first = client::post(server, "/v1/threads/trip/messages", "update-1007", &question).await?;
     let again = client::post(server, "/v1/threads/trip/messages", "update-1007", &question).await?;
     assert_eq!((first.status, again.status), (201, 200));
     assert_eq!(first.json()?["id"], again.json()?["id"]);
+
+    // The value of a find is JSON: "A-17", with its quotes.
+    let found = client::get(server, "/v1/messages?metadata%5BorderId%5D=%22A-17%22").await?.json()?;
+    assert_eq!(found["messages"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found["messages"][0]["id"], first.json()?["id"]);
 
     // A streamed reply: each append has a number, and a repeated one is applied once.
     let draft = client::post(server, "/v1/threads/trip/drafts", "reply-1007", &json!({})).await?.json()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use axum::{Router, http::header, response::IntoResponse, routing::get};
 use throughline::{
-    Persistence,
+    IndexedMetadata, Persistence,
     layers::{
         audit::{AuditKey, AuditLayer},
         limits::LimitsLayer,
@@ -33,7 +33,9 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) async fn open(file: &Path) -> Result<Self> {
-        let options = SqliteOptions::new().search(true);
+        // The field of the metadata by which `GET /v1/messages` finds messages.
+        let indexed = IndexedMetadata::new(["orderId"])?;
+        let options = SqliteOptions::new().search(true).index_metadata(indexed);
         let backend = options.open(file).await?;
         let maintenance = backend.maintenance();
         let owner = Persistence::builder()

@@ -10,7 +10,8 @@
 import createClient, { type Client } from "openapi-fetch";
 
 import { retryingFetch, type RetryOptions } from "./retry.js";
-import type { components, paths } from "./schema.js";
+import { expectData } from "./problem.js";
+import type { components, operations, paths } from "./schema.js";
 import { resumedEvents, type StreamOptions } from "./stream.js";
 
 export { expectData, ProblemError, type Problem } from "./problem.js";
@@ -28,6 +29,19 @@ export type ThreadEvent = {
   [Name in keyof ThreadEvents]: { id: string; event: Name; data: NonNullable<ThreadEvents[Name]> };
 }[keyof ThreadEvents];
 
+/** A page of found messages. Only a page without `next` is the last one. */
+export type FoundPage = components["schemas"]["FoundPage"];
+
+/** The optional arguments of a find. */
+export interface FindOptions extends Omit<NonNullable<operations["findMessages"]["parameters"]["query"]>, "metadata"> {
+  /** The order of the messages and of the pages. The default is `newestFirst`. */
+  order?: "newestFirst" | "oldestFirst";
+  /** The states of the messages. The default is `final`; `settled` adds abandoned ones, and `all` also open ones. */
+  visibility?: "final" | "settled" | "all";
+  /** Ends the request. */
+  signal?: AbortSignal;
+}
+
 /** The settings of a client. */
 export interface ThroughlineOptions extends RetryOptions {
   /** The URL of the server, with the prefix under which the host mounts the router. */
@@ -40,6 +54,12 @@ export interface ThroughlineOptions extends RetryOptions {
 
 /** A client: typed calls, and streams that resume by themselves. */
 export interface Throughline extends Client<paths> {
+  /**
+   * Finds a page of the messages with this value of a metadata field that the host has declared as indexed. `1` is not `"1"`.
+   *
+   * It throws a `ProblemError` after a refusal, and a `RangeError` for a number that is no safe integer.
+   */
+  find(name: string, value: string | number | bigint | boolean, options?: FindOptions): Promise<FoundPage>;
   /** Returns the changes of the tenant, or of one thread, after a position. The stream has no end of its own. */
   changes(options: StreamOptions & { thread?: string }): AsyncGenerator<Change, never, undefined>;
   /** Returns the events of one thread after a cursor, with content: messages, deltas of open ones, deletions. */
@@ -56,6 +76,21 @@ export function createThroughline(options: ThroughlineOptions): Throughline {
     return inner(request);
   };
   const client = createClient<paths>({ baseUrl: base, fetch: retryingFetch(authorized, options) });
+
+  const find = async (
+    name: string,
+    value: string | number | bigint | boolean,
+    options: FindOptions = {},
+  ): Promise<FoundPage> => {
+    if (typeof value === "number" && !Number.isSafeInteger(value)) {
+      throw new RangeError(`the value of ${JSON.stringify(name)} is no safe integer: ${value}`);
+    }
+    const { signal, ...query } = options;
+    const json = typeof value === "string" ? JSON.stringify(value) : String(value);
+    const metadata = { [name]: json };
+    const params = { query: { ...query, metadata } };
+    return expectData(await client.GET("/v1/messages", { params, signal: signal ?? null }));
+  };
 
   const open = (path: string, query: Record<string, string>) => {
     const search = new URLSearchParams(query);
@@ -88,5 +123,5 @@ export function createThroughline(options: ThroughlineOptions): Throughline {
     throw new Error("a stream has no end");
   }
 
-  return Object.assign(client, { changes, threadEvents });
+  return Object.assign(client, { find, changes, threadEvents });
 }

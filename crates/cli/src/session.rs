@@ -8,6 +8,7 @@ use throughline::{
 
 use crate::{
     Access, Stack,
+    command::Indexes,
     failure::{Exit, Failure},
     output::Output,
     store::{self, Opening, StoreName},
@@ -65,13 +66,15 @@ impl Session {
     /// Opens the pipeline to write, and creates the store if there is none. With a layer for capabilities, that is its last one.
     ///
     /// # Errors
-    /// A usage error if there is such a layer and the host opens its own pipeline: that one has its own layers.
+    /// A usage error if there is such a layer, or a metadata field to index, and the host opens its own pipeline: that one has its
+    /// own layers and fields.
     pub(crate) async fn open_or_create(
         &mut self,
-        index: bool,
+        indexes: &Indexes,
         scope: Option<ScopeLayer>,
     ) -> Result<Persistence, Failure> {
-        self.open_as(Opening { index, ..Opening::CREATE }, scope).await
+        let how = Opening { search: indexes.search, indexed: indexes.fields()?, ..Opening::CREATE };
+        self.open_as(how, scope).await
     }
 
     async fn open_as(&mut self, how: Opening, scope: Option<ScopeLayer>) -> Result<Persistence, Failure> {
@@ -80,6 +83,12 @@ impl Session {
                 return Err(Failure::usage(
                     "tokens need the layer `scope`, and this host opens its own pipeline",
                 ));
+            }
+            (Some(_), None) if !how.indexed.is_empty() => {
+                return Err(Failure::usage(
+                    "this host opens its own pipeline, and declares the metadata to index",
+                )
+                .advise("leave out --index-metadata"));
             }
             (Some(opening), None) => opening.await?,
             (None, scope) => {

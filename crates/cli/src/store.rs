@@ -6,7 +6,7 @@ use std::{
 };
 
 use throughline::{
-    Backend, Persistence,
+    Backend, IndexedMetadata, Persistence,
     backend::search::Tokenizer,
     pipeline::LayerList,
     postgres::{OpenError, PostgresBackend, PostgresReader},
@@ -112,19 +112,25 @@ fn is_connection_string(text: &str) -> bool {
 }
 
 /// How a store is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) access: Access,
     /// Whether the store is created if there is none.
     pub(crate) creates: bool,
     /// Whether the store gets a full-text index. One that it has is kept in any case.
-    pub(crate) index: bool,
+    pub(crate) search: bool,
+    /// The metadata fields that the store indexes, in addition to those that it has.
+    pub(crate) indexed: IndexedMetadata,
 }
 
 impl Opening {
-    pub(crate) const READ: Self = Self { access: Access::Read, creates: false, index: false };
-    pub(crate) const WRITE: Self = Self { access: Access::Write, ..Self::READ };
-    pub(crate) const CREATE: Self = Self { creates: true, ..Self::WRITE };
+    pub(crate) const READ: Self = Self::of(Access::Read, false);
+    pub(crate) const WRITE: Self = Self::of(Access::Write, false);
+    pub(crate) const CREATE: Self = Self::of(Access::Write, true);
+
+    const fn of(access: Access, creates: bool) -> Self {
+        Self { access, creates, search: false, indexed: IndexedMetadata::none() }
+    }
 }
 
 /// Opens a pipeline over a store.
@@ -161,14 +167,19 @@ pub(crate) async fn make_readable(path: &Path) -> Result<(), Failure> {
 
 async fn backend(path: &Path, opening: Opening) -> Result<SqliteBackend, Failure> {
     make_readable(path).await?;
-    let options = SqliteOptions::new().search(opening.index);
+    let options = SqliteOptions::new().search(opening.search);
     let options = match SqliteReader::open(path).await {
-        Ok(reader) => match kept_index(&reader) {
-            Some(tokenizer) => options.search(true).tokenizer(tokenizer),
-            None => options,
-        },
+        Ok(reader) => {
+            let options = options.index_metadata(indexed(&reader, &opening.indexed)?);
+            match kept_index(&reader) {
+                Some(tokenizer) => options.search(true).tokenizer(tokenizer),
+                None => options,
+            }
+        }
         // A writer creates the store, or settles the reason. An error that passes with time says nothing about the index.
-        Err(error) if opening.creates && !error.kind().passes_with_time() => options,
+        Err(error) if opening.creates && !error.kind().passes_with_time() => {
+            options.index_metadata(opening.indexed)
+        }
         Err(error) => return Err(error.into()),
     };
     options.open(path).await.map_err(|error| Failure::of_writing(error, path))
@@ -181,6 +192,16 @@ fn kept_index(reader: &impl Backend) -> Option<Tokenizer> {
     claims.search.then_some(if claims.cjk_search { Tokenizer::Cjk } else { Tokenizer::Words })
 }
 
+/// The metadata fields that the store indexes already, and these. A find needs a writer that declares its field.
+fn indexed(reader: &impl Backend, more: &IndexedMetadata) -> Result<IndexedMetadata, Failure> {
+    let kept = reader.capabilities().indexed_metadata;
+    let every = IndexedMetadata::new(kept.iter().chain(more.iter()));
+    every.map_err(|error| {
+        Failure::usage(format!("{error}: the store has {kept}"))
+            .advise("a host drops a field with `drop_indexed_metadata` when it opens the store")
+    })
+}
+
 /// Opens the file of a store for maintenance that changes nothing.
 pub(crate) async fn file(path: &Path) -> Result<Maintenance, Failure> {
     Ok(SqliteReader::open(path).await?.maintenance())
@@ -190,15 +211,18 @@ async fn postgres(url: &str, opening: Opening, layers: LayerList) -> Result<Pers
     if opening.access == Access::Read {
         return build(layers, PostgresReader::open(url).await?);
     }
-    let options = PostgresBackend::builder().search(opening.index);
+    let options = PostgresBackend::builder().search(opening.search);
     // Opening the backend creates the schema, and migrates an older one.
     let options = match PostgresReader::open(url).await {
-        Ok(reader) => match kept_index(&reader) {
-            Some(tokenizer) => options.search(true).tokenizer(tokenizer),
-            None => options,
-        },
-        Err(OpenError::Missing) if opening.creates => options,
-        Err(OpenError::Older { .. }) => options,
+        Ok(reader) => {
+            let options = options.index_metadata(indexed(&reader, &opening.indexed)?);
+            match kept_index(&reader) {
+                Some(tokenizer) => options.search(true).tokenizer(tokenizer),
+                None => options,
+            }
+        }
+        Err(OpenError::Missing) if opening.creates => options.index_metadata(opening.indexed),
+        Err(OpenError::Older { .. }) => options.index_metadata(opening.indexed),
         Err(error) => return Err(error.into()),
     };
     build(layers, options.open(url).await?)

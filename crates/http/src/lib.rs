@@ -38,6 +38,7 @@
 //! | `GET /v1/changes` | the change feed: a stream of server-sent events, or a long poll |
 //! | `POST /v1/batch` | several writes in one transaction |
 //! | `GET /v1/search` | full-text search |
+//! | `GET /v1/messages` | messages by the value of a metadata field |
 //! | `POST /v1/threads/{thread}/sessions/{agent}/resolve`, `begin`, `renew`, `pin`, `confirm`, `fail`, `cancel`, `reset` | agent sessions |
 //! | `GET /v1/audit` | the audit log |
 //! | `POST /v1/tickets` | a ticket for one stream of a browser |
@@ -75,6 +76,7 @@ mod changes;
 mod drafts;
 mod event_stream;
 mod extract;
+mod finds;
 mod health;
 mod messages;
 mod metrics;

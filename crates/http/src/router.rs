@@ -18,7 +18,7 @@ use utoipa_axum::{
 };
 
 use crate::{
-    Authenticate, Options, audit, batch, changes, drafts, health, messages,
+    Authenticate, Options, audit, batch, changes, drafts, finds, health, messages,
     observe::observe,
     openai,
     openapi::{self, Document},
@@ -82,6 +82,7 @@ fn api(state: &RouterState) -> OpenApiRouter<RouterState> {
         routes!(thread_stream::stream),
         routes!(batch::batch),
         routes!(search::search),
+        routes!(finds::find),
         routes!(sessions::resolve),
         routes!(sessions::begin),
         routes!(sessions::renew),

@@ -3,14 +3,19 @@
 use clap::Args;
 use serde::Serialize;
 use throughline::{
-    ErrorKind, Persistence, Timestamp, messages::ListOpen, replication::GetReplicationStatus,
-    search::SearchMessages, sqlite::Storage, threads::ListThreads,
+    ErrorKind, Persistence, Timestamp,
+    backend::index_is_incomplete,
+    messages::{FindMessages, ListOpen},
+    replication::GetReplicationStatus,
+    search::SearchMessages,
+    sqlite::Storage,
+    threads::ListThreads,
 };
 
 use super::pages::Tenants;
 use crate::{
     Access, Exit, Failure, Outcome, Session,
-    output::{BOLD, CAUTION, GOOD, Output, bytes, count},
+    output::{BOLD, CAUTION, GOOD, Output, bytes, count, line},
 };
 
 /// The length from which a WAL is reported: a writer with the default settings truncates it there.
@@ -26,8 +31,8 @@ const OPEN: u32 = 200;
 
 /// Shows the state of the store; exits with 3 if it needs care
 ///
-/// It shows the versions, the size, the WAL, the replies that are being written and those whose lease has expired, and the full-text
-/// index.
+/// It shows the versions, the size, the WAL, the replies that are being written and those whose lease has expired, the full-text
+/// index, and the metadata fields that are indexed.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {}
 
@@ -41,6 +46,7 @@ struct Diagnosis {
     epoch: Option<u64>,
     file: Option<FileState>,
     index: Option<IndexState>,
+    indexed_metadata: Vec<FieldState>,
     tenants: u64,
     open_replies: u64,
     expired_replies: u64,
@@ -63,6 +69,14 @@ struct FileState {
 struct IndexState {
     indexed: u64,
     behind: u64,
+}
+
+/// A metadata field by which messages are found.
+#[derive(Serialize)]
+struct FieldState {
+    name: String,
+    /// Whether its index has every message.
+    complete: bool,
 }
 
 /// Something that needs care, and what to do.
@@ -101,6 +115,7 @@ impl Doctor {
             epoch: None,
             file: storage.as_ref().map(FileState::from),
             index: None,
+            indexed_metadata: Vec::new(),
             tenants: 0,
             open_replies: 0,
             expired_replies: 0,
@@ -108,6 +123,7 @@ impl Doctor {
         };
         found.role(&db).await?;
         found.index(&db).await?;
+        found.fields(&db).await?;
         found.replies(&db).await?;
         found.judge();
         let exit = if found.findings.is_empty() { Exit::Done } else { Exit::Findings };
@@ -147,6 +163,23 @@ impl Diagnosis {
         if let Some(hits) = supported(db.search(SearchMessages::new("throughline", 1)).await)? {
             let indexed = hits.indexed.get();
             self.index = Some(IndexState { indexed, behind: self.position.saturating_sub(indexed) });
+        }
+        Ok(())
+    }
+
+    async fn fields(&mut self, db: &Persistence) -> Result<(), Failure> {
+        for name in db.describe().capabilities().indexed_metadata.iter() {
+            // A layer can refuse finds: then the state of the index is not known.
+            let complete = match db.find(FindMessages::new(name, "", 1)).await {
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    if error.detail() != index_is_incomplete(name).detail() {
+                        return Err(error.into());
+                    }
+                    false
+                }
+                answer => supported(answer).map(|_| true)?,
+            };
+            self.indexed_metadata.push(FieldState { name: name.to_owned(), complete });
         }
         Ok(())
     }
@@ -196,6 +229,15 @@ impl Diagnosis {
             let text = format!("the full-text index is {} changes behind", index.behind);
             find("index_behind", text, "a host with `search(true)` continues it while the store is open");
         }
+        let is_incomplete = |field: &&FieldState| !field.complete;
+        for FieldState { name, .. } in self.indexed_metadata.iter().filter(is_incomplete) {
+            let text = format!("the index of the metadata field `{}` is not complete", line(name));
+            find(
+                "metadata_index_incomplete",
+                text,
+                "a program that opens the store to write completes it, such as `throughline serve`",
+            );
+        }
         if self.expired_replies > 0 {
             let expired = self.expired_replies;
             let replies = if expired == 1 {
@@ -242,6 +284,10 @@ impl Diagnosis {
                 }
             },
         )?;
+        if !self.indexed_metadata.is_empty() {
+            let names: Vec<String> = self.indexed_metadata.iter().map(|field| line(&field.name)).collect();
+            row("metadata", format!("indexed: {}", names.join(", ")))?;
+        }
         row("tenants", self.tenants.to_string())?;
         row(
             "open",

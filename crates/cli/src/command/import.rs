@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use throughline::transfer::{Finding, Progress, Report};
 
-use super::sources::Kind;
+use super::{Indexes, sources::Kind};
 use crate::{
     Exit, Failure, Outcome, Session,
     output::{BAD, CAUTION, GOOD, Output, count, line},
@@ -26,9 +26,8 @@ pub(crate) struct Import {
     /// The files or folders
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Builds a full-text index, for searches, unless the store has one
-    #[arg(long)]
-    search: bool,
+    #[command(flatten)]
+    indexes: Indexes,
     /// Reads everything and writes nothing
     #[arg(long)]
     dry_run: bool,
@@ -109,7 +108,7 @@ impl Import {
         for path in &self.paths {
             sources.push((path, self.kind.open(path)?));
         }
-        let db = if self.dry_run { None } else { Some(session.open_or_create(self.search, None).await?) };
+        let db = if self.dry_run { None } else { Some(session.open_or_create(&self.indexes, None).await?) };
         let mut imported = Imported { dry_run: self.dry_run, sources: Vec::new() };
         for (path, source) in sources {
             let progress = Progress::new();

@@ -7,7 +7,9 @@ mod completions;
 mod conformance;
 mod doctor;
 mod export;
+mod find;
 mod import;
+mod indexes;
 mod moving;
 mod new;
 mod pages;
@@ -29,6 +31,7 @@ mod verify;
 
 use clap::Subcommand;
 
+pub(crate) use self::indexes::Indexes;
 use crate::{Outcome, Session};
 
 /// A command and its arguments.
@@ -37,6 +40,7 @@ pub(crate) enum Command {
     Threads(threads::Threads),
     Show(show::Show),
     Search(search::Search),
+    Find(find::Find),
     Tail(tail::Tail),
     Doctor(doctor::Doctor),
     Verify(verify::Verify),
@@ -65,6 +69,7 @@ impl Command {
             Self::Threads(threads) => threads.run(session).await,
             Self::Show(show) => show.run(session).await,
             Self::Search(search) => search.run(session).await,
+            Self::Find(find) => find.run(session).await,
             Self::Tail(tail) => tail.run(session).await,
             Self::Doctor(doctor) => doctor.run(session).await,
             Self::Verify(verify) => verify.run(session).await,

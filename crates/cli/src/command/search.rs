@@ -15,7 +15,8 @@ use crate::{
 
 /// Finds the final messages of the tenant that have these words
 ///
-/// `word*` finds words that begin so. The store needs a full-text index, which `serve --search` and `import --search` build.
+/// `word*` finds words that begin so. The store needs a full-text index, which `serve --search` and `import --search` build. The
+/// command `find` finds messages by their metadata.
 #[derive(Debug, Args)]
 pub(crate) struct Search {
     /// The words, all of which a message must have

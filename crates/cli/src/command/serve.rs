@@ -11,6 +11,7 @@ use throughline::layers::scope::{Authority, ScopeLayer};
 use throughline_http::{NoAuth, Options, TokenFile, router_with, serve};
 use tokio::net::TcpListener;
 
+use super::Indexes;
 use crate::{
     Exit, Failure, Outcome, Session,
     output::{CAUTION, GOOD, line},
@@ -27,9 +28,8 @@ pub(crate) struct Serve {
     /// The file with the hashes of the tokens, which `token add` writes
     #[arg(long, env = "THROUGHLINE_TOKENS", hide_env_values = true, value_name = "FILE")]
     tokens: Option<PathBuf>,
-    /// Keeps a full-text index, for searches
-    #[arg(long)]
-    search: bool,
+    #[command(flatten)]
+    indexes: Indexes,
     /// Serves the OpenAI Conversations API too
     #[arg(long)]
     openai: bool,
@@ -49,12 +49,13 @@ impl Serve {
             Some(path) => {
                 let scope = ScopeLayer::new();
                 let tokens = tokens(path, scope.authority())?;
-                router_with(session.open_or_create(self.search, Some(scope)).await?, tokens, options.clone())
+                let db = session.open_or_create(&self.indexes, Some(scope)).await?;
+                router_with(db, tokens, options.clone())
             }
             None => {
                 let auth = NoAuth::for_listener(&listener, session.tenant().clone())
                     .map_err(|error| Failure::usage(error.to_string()).advise("add --tokens FILE"))?;
-                router_with(session.open_or_create(self.search, None).await?, auth, options.clone())
+                router_with(session.open_or_create(&self.indexes, None).await?, auth, options.clone())
             }
         };
         announce(session, address, self.tokens.is_some(), self.no_web_page)?;

@@ -10,17 +10,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
+use redb::{
+    Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition,
+    WriteTransaction,
+};
 use throughline::{
-    Admitted, Backend, BoxError, Capabilities, Context, Durability, Effect, ErrorKind, OpKind, Operation,
-    PersistArgs, PersistError, Position, ReadArgs, Reply, Result, Timestamp,
+    Admitted, Backend, BoxError, Capabilities, Context, Durability, Effect, ErrorKind, IndexedMetadata,
+    OpKind, Operation, PersistArgs, PersistError, Position, ReadArgs, Reply, Result, Timestamp,
     backend::{self, forward_operations},
     operations::FingerprintKey,
 };
 use throughline_conformance::{Fixture, Profile, StoreLocation};
 use throughline_engine::{
     Halt, Limits, Outcome, Transaction, Write,
-    ordered::{Entries, OrderedRead, OrderedRows, OrderedWrite},
+    ordered::{Entries, OrderedChanges, OrderedRead, OrderedRows, OrderedWrite},
 };
 
 const ROWS: TableDefinition<'_, &str, &str> = TableDefinition::new("rows");
@@ -62,10 +65,12 @@ struct RedbBackend {
     /// `None` after `close`. The mutex serializes calls, so that a write commits against the same state that it decided on.
     store: Arc<Mutex<Option<Database>>>,
     key: FingerprintKey,
+    /// The metadata fields by which the store finds messages.
+    indexed: IndexedMetadata,
 }
 
 impl RedbBackend {
-    fn open(path: &Path) -> Result<Self, BoxError> {
+    fn open(path: &Path, indexed: IndexedMetadata) -> Result<Self, BoxError> {
         let database = Database::create(path)?;
         let transaction = database.begin_write()?;
         transaction.open_table(ROWS)?;
@@ -79,7 +84,14 @@ impl RedbBackend {
         keys.insert("fingerprints", key.as_bytes().as_slice())?;
         drop(keys);
         transaction.commit()?;
-        Ok(Self { store: Arc::new(Mutex::new(Some(database))), key })
+        // A new field gets the stored messages before the first call. A large store would do these steps between calls.
+        if let Some(changes) = snapshot(&database, &indexed)?.declare_metadata()? {
+            write(&database, &changes)?.0.commit()?;
+        }
+        while let Some(changes) = snapshot(&database, &indexed)?.index_step(256)? {
+            write(&database, &changes)?.0.commit()?;
+        }
+        Ok(Self { store: Arc::new(Mutex::new(Some(database))), key, indexed })
     }
 
     /// Runs `work` on a blocking thread with the database.
@@ -103,39 +115,44 @@ impl RedbBackend {
         O::Output: 'static,
     {
         let (op, context, now) = call.into_parts();
-        let args: PersistArgs = op.into();
-        let (outcome, position) = self.run(move |database| commit(database, &args, &context, now)).await?;
+        let (args, indexed): (PersistArgs, _) = (op.into(), self.indexed.clone());
+        let commit = move |database: &Database| commit(database, &indexed, &args, &context, now);
+        let (outcome, position) = self.run(commit).await?;
         Reply::of_commit(outcome.result, outcome.changed.then_some(position))
     }
 }
 
 /// Opens a read snapshot.
-fn snapshot(database: &Database) -> Result<OrderedRows<Snapshot>> {
-    let open = || Ok(Snapshot(database.begin_read()?.open_table(ROWS)?));
-    open().map(OrderedRows::new).map_err(not_applied)
+fn snapshot(database: &Database, indexed: &IndexedMetadata) -> Result<OrderedRows<Snapshot>> {
+    let open = || Ok(OrderedRows::new(Snapshot(database.begin_read()?.open_table(ROWS)?)));
+    open().map(|rows| rows.with_indexed_metadata(indexed.clone())).map_err(not_applied)
+}
+
+/// Writes changes. Returns the transaction, which the caller commits, and the position after them.
+fn write(database: &Database, changes: &OrderedChanges) -> Result<(WriteTransaction, Position), BoxError> {
+    let transaction = database.begin_write()?;
+    let position = changes.write(&mut Rows(transaction.open_table(ROWS)?))?;
+    Ok((transaction, position))
 }
 
 /// Decides a write in the engine, and commits its changes.
 fn commit(
     database: &Database,
+    indexed: &IndexedMetadata,
     args: &PersistArgs,
     context: &Context,
     now: Timestamp,
 ) -> Result<(Outcome, Position)> {
-    let write = Write { tenant: context.tenant(), args, idempotency: context.idempotency(), now };
-    let mut transaction = Transaction::new(snapshot(database)?, Limits::default());
-    let outcome = transaction.apply(&write).map_err(|halt| match halt {
+    let call = Write { tenant: context.tenant(), args, idempotency: context.idempotency(), now };
+    let transaction = Transaction::new(snapshot(database, indexed)?, Limits::default());
+    let mut transaction = transaction.with_indexed_metadata(indexed.clone());
+    let outcome = transaction.apply(&call).map_err(|halt| match halt {
         Halt::Refused(error) => error,
         Halt::Stopped(error) => not_applied(error),
     })?;
     let (rows, staged) = transaction.into_parts();
     let changes = rows.changes(&staged).map_err(not_applied)?;
-    let write = || {
-        let transaction = database.begin_write()?;
-        let position = changes.write(&mut Rows(transaction.open_table(ROWS)?))?;
-        Ok((transaction, position))
-    };
-    let (transaction, position) = write().map_err(not_applied)?;
+    let (transaction, position) = write(database, &changes).map_err(not_applied)?;
     // The outcome of a failed commit is unknown, so this error names no effect.
     transaction.commit().map_err(|error| failed(error.into()))?;
     Ok((outcome, position))
@@ -169,7 +186,7 @@ impl Backend for RedbBackend {
             OpKind::Session,
         ];
         let capabilities = Capabilities::new(Durability::PowerLoss).with_operations(&operations);
-        capabilities.with_idempotency().with_changes()
+        capabilities.with_idempotency().with_changes().with_indexed_metadata(self.indexed.clone())
     }
 
     fn fingerprint_key(&self) -> Option<FingerprintKey> {
@@ -180,8 +197,10 @@ impl Backend for RedbBackend {
 
     async fn read(&self, call: Admitted<'_, ReadArgs>) -> Result<Reply<ReadArgs>> {
         let (read, context, now) = call.into_parts();
-        let answer = self.run(move |database| snapshot(database)?.read(context.tenant(), &read, now)).await?;
-        Ok(Reply::new(answer))
+        let indexed = self.indexed.clone();
+        let answer =
+            move |database: &Database| snapshot(database, &indexed)?.read(context.tenant(), &read, now);
+        Ok(Reply::new(self.run(answer).await?))
     }
 
     async fn close(&self) -> Result<()> {
@@ -201,7 +220,8 @@ impl Fixture for Stores {
     }
 
     async fn open(&self, location: &StoreLocation) -> Result<RedbBackend, BoxError> {
-        RedbBackend::open(&location.directory().join("messages.redb"))
+        let indexed = IndexedMetadata::new(["kind", "orderId"])?;
+        RedbBackend::open(&location.directory().join("messages.redb"), indexed)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fs;
 
 use throughline::{
-    NewMessage, Persistence,
+    IndexedMetadata, NewMessage, Persistence,
     layers::audit::{AuditKey, AuditLayer},
-    sqlite::SqliteBackend,
+    sqlite::SqliteOptions,
 };
 
 use crate::kit::{Ran, program, store};
@@ -41,6 +41,7 @@ const COMMANDS: &[(&[&str], &str, i32)] = &[
     (&["move", "compare", "--to", "moved.db"], "move compare", 0),
     (&["move", "switch", "--to", "moved.db"], "move switch", 0),
     (&["move", "back", "--to", "moved.db"], "move back", 0),
+    (&["--store", "audited.db", "find", "orderId=A-17"], "find", 0),
     (&["--store", "audited.db", "audit", "log"], "audit log", 0),
     (&["--store", "audited.db", "audit", "anchor", "--key-file", "key"], "audit anchor", 0),
     (&["--store", "audited.db", "audit", "verify", "--key-file", "key"], "audit verify", 0),
@@ -58,7 +59,8 @@ async fn every_command_prints_documents_with_a_version() {
     let path = folder.path().join("chat.db");
     store(&path).await;
     fs::write(folder.path().join("key"), "07".repeat(32)).unwrap();
-    let backend = SqliteBackend::open(folder.path().join("audited.db")).await.unwrap();
+    let options = SqliteOptions::new().index_metadata(IndexedMetadata::new(["orderId"]).unwrap());
+    let backend = options.open(folder.path().join("audited.db")).await.unwrap();
     let layer = AuditLayer::new(AuditKey::new(&[7; 32]));
     let db = Persistence::builder().layer(layer).backend(backend).build().unwrap();
     db.thread("trip").add(NewMessage::user("audited")).await.unwrap();

@@ -4,6 +4,7 @@ mod backup;
 mod closed_output;
 mod conformance;
 mod damage;
+mod find;
 mod follow;
 mod json;
 mod kit;

@@ -9,8 +9,8 @@ use std::{
 
 use serde_json::{Value, json};
 use throughline::{
-    NewMessage, NewReservation, Persistence, Role, backend::search::Tokenizer, postgres::PostgresBackend,
-    search::SearchMessages,
+    IndexedMetadata, Metadata, NewMessage, NewReservation, Persistence, Role, backend::search::Tokenizer,
+    postgres::PostgresBackend, search::SearchMessages,
 };
 use throughline_postgres_cluster::{Cluster, Installation};
 
@@ -36,7 +36,8 @@ fn schemas(cluster: &Cluster) -> String {
 }
 
 async fn open(url: &str) -> Persistence {
-    let backend = PostgresBackend::builder().search(true).open(url).await.unwrap();
+    let indexed = IndexedMetadata::new(["orderId"]).unwrap();
+    let backend = PostgresBackend::builder().search(true).index_metadata(indexed).open(url).await.unwrap();
     Persistence::builder().backend(backend).build().unwrap()
 }
 
@@ -69,8 +70,10 @@ async fn a_role_that_may_only_select_runs_every_reading_command_next_to_a_live_w
     let url = cluster.url("postgres");
     let db = open(&url).await;
     let trip = db.thread("trip");
+    let mut metadata = Metadata::new();
+    metadata.set("orderId", "A-17").unwrap();
     for text in ["Where to? Lisbon", "To the sea", "By train"] {
-        trip.add(NewMessage::user(text)).await.unwrap();
+        trip.add(NewMessage::user(text).with_metadata(metadata.clone())).await.unwrap();
     }
     db.close().await.unwrap();
     let inspector = inspector(&cluster);
@@ -94,6 +97,7 @@ async fn a_role_that_may_only_select_runs_every_reading_command_next_to_a_live_w
             (&["show", "trip"], 0),
             (&["show", "trip", "--format", "markdown", "--last", "1"], 0),
             (&["search", "lisbon"], 0),
+            (&["find", "orderId=A-17"], 0),
             (&["tail", "trip"], 0),
             (&["tail", "--after", "0"], 0),
             (&["doctor"], 0),
@@ -122,6 +126,12 @@ async fn a_role_that_may_only_select_runs_every_reading_command_next_to_a_live_w
     });
     let on = |arguments: &[&str]| run(&[&["--store", &inspector, "--json"], arguments].concat()).json();
     assert_eq!(on(&["search", "lisbon"])["hits"][0]["thread"], "trip");
+    let page = on(&["find", "orderId=A-17", "--order", "oldest", "--limit", "2"]);
+    assert_eq!(page["messages"][0]["content"][0]["text"], "Where to? Lisbon");
+    assert_eq!(page["messages"].as_array().map(Vec::len), Some(2));
+    // The server that runs next to it has kept the field of the host, and finds by it.
+    let (status, found) = server.get("/v1/messages?metadata%5BorderId%5D=%22A-17%22").unwrap();
+    assert_eq!((status, found["messages"].as_array().map(Vec::len)), (200, Some(3)));
     let verified = on(&["verify"]);
     assert_eq!((&verified["sound"], &verified["method"]), (&true.into(), &"reads".into()));
     assert_eq!(verified["checked"]["threads"], 2);

@@ -51,6 +51,18 @@ impl Server {
         self.process.wait().unwrap();
     }
 
+    /// Reads over HTTP. Returns the status and the JSON of the answer.
+    pub(crate) fn get(&self, target: &str) -> io::Result<(u16, Value)> {
+        let address = &self.address;
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok((status_of(&answer)?, serde_json::from_str(body)?))
+    }
+
     /// Adds a user message with this id. Returns the status, or the error of a connection that ended.
     pub(crate) fn add(&self, thread: &str, id: &str, text: &str) -> io::Result<u16> {
         add(&self.address, None, thread, id, text)
@@ -77,6 +89,10 @@ pub(crate) fn add(address: &str, token: Option<&str>, thread: &str, id: &str, te
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
+    status_of(&answer)
+}
+
+fn status_of(answer: &str) -> io::Result<u16> {
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
     status.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }

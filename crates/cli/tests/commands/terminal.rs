@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["threads"],
     &["show"],
     &["search"],
+    &["find"],
     &["tail"],
     &["doctor"],
     &["verify"],

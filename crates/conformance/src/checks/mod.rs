@@ -89,6 +89,7 @@ pub fn all() -> &'static [&'static Check] {
             session::random::CHECKS,
             replica::CHECKS,
             replica::log::CHECKS,
+            replica::finds::CHECKS,
             time::stamps::CHECKS,
             time::lease::CHECKS,
             stack::same::CHECKS,

@@ -3,7 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use throughline_core::Labels;
+use serde_json::value::RawValue;
+use throughline_core::{Labels, Metadata, messages::ReadPage};
 
 use crate::{problem::Problem, state::RouterState};
 
@@ -90,22 +91,54 @@ impl Params {
 
     /// Takes the parameters `labels[name]=value`.
     pub(crate) fn labels(&mut self) -> Result<Labels, Problem> {
-        let mut labels = Labels::new();
+        self.members("labels")?.iter().try_fold(Labels::new(), |labels, (name, value)| {
+            labels
+                .with(name, value)
+                .map_err(|error| Problem::invalid(format!("the query parameter `labels[{name}]`: {error}")))
+        })
+    }
+
+    /// Takes the parameters `metadata[name]=JSON`.
+    pub(crate) fn metadata(&mut self) -> Result<Metadata, Problem> {
+        let mut metadata = Metadata::new();
+        for (name, json) in self.members("metadata")? {
+            let value = RawValue::from_string(json).map_err(|_| {
+                let detail = "is not JSON: a string has quotes, as in \"A-17\"";
+                Problem::invalid(format!("the query parameter `metadata[{name}]` {detail}"))
+            })?;
+            metadata.set_raw(name, value);
+        }
+        Ok(metadata)
+    }
+
+    /// Takes the parameters `map[name]=value`: each name with its value.
+    fn members(&mut self, map: &str) -> Result<Vec<(String, String)>, Problem> {
+        let mut members: Vec<(String, String)> = Vec::new();
         let mut others = Vec::new();
-        for (name, value) in std::mem::take(&mut self.0) {
-            let Some(label) = name.strip_prefix("labels[").and_then(|name| name.strip_suffix(']')) else {
-                others.push((name, value));
-                continue;
-            };
-            if labels.get(label).is_some() {
-                return Err(Problem::invalid(format!("the query has several parameters `{name}`")));
+        for (parameter, value) in std::mem::take(&mut self.0) {
+            let name = parameter.strip_prefix(map).and_then(|name| name.strip_prefix('[')?.strip_suffix(']'));
+            match name {
+                None => others.push((parameter, value)),
+                Some(name) if members.iter().any(|(known, _)| known == name) => {
+                    return Err(Problem::invalid(format!("the query has several parameters `{parameter}`")));
+                }
+                Some(name) => members.push((name.to_owned(), value)),
             }
-            labels = labels
-                .with(label, &value)
-                .map_err(|error| Problem::invalid(format!("the query parameter `{name}`: {error}")))?;
         }
         self.0 = others;
-        Ok(labels)
+        Ok(members)
+    }
+
+    /// Takes `maxBytes`, 1 to [`ReadPage::MAX_BYTES`].
+    pub(crate) fn max_bytes(&mut self) -> Result<Option<u32>, Problem> {
+        let max = ReadPage::MAX_BYTES;
+        let bytes = self.counter("maxBytes")?.map(|bytes| {
+            let bytes = u32::try_from(bytes).ok().filter(|bytes| (1..=max).contains(bytes));
+            bytes.ok_or_else(|| {
+                Problem::invalid(format!("the query parameter `maxBytes` is not between 1 and {max}"))
+            })
+        });
+        bytes.transpose()
     }
 
     /// Refuses the parameters that no code has taken.
@@ -151,5 +184,34 @@ mod tests {
         assert!(Params::parse("labels[]=1").labels().is_err());
         let order = Params::parse("order=up").one_of("order", &[("asc", 1), ("desc", 2)]).unwrap_err();
         assert_eq!(detail(&order), "the query parameter `order` is none of `asc`, `desc`");
+    }
+
+    #[test]
+    fn metadata_is_json_under_each_name() {
+        let mut params = Params::parse("metadata[a]=%22x%22&limit=1&metadata[b]]=17&metadata=z");
+        let metadata: Metadata = serde_json::from_str(r#"{"a":"x","b]":17}"#).unwrap();
+        assert_eq!(params.metadata().unwrap(), metadata);
+        assert_eq!(params.metadata().unwrap(), Metadata::new(), "each is taken once");
+        assert_eq!(params.limit(20).unwrap(), 1);
+        assert_eq!(detail(&params.end().unwrap_err()), "the route has no query parameter `metadata`");
+        let twice = Params::parse("metadata[a]=1&metadata[a]=1").metadata().unwrap_err();
+        assert_eq!(detail(&twice), "the query has several parameters `metadata[a]`");
+        let text = Params::parse("metadata[orderId]=A-17").metadata().unwrap_err();
+        assert_eq!(
+            detail(&text),
+            "the query parameter `metadata[orderId]` is not JSON: a string has quotes, as in \"A-17\""
+        );
+    }
+
+    #[test]
+    fn bytes_of_a_page_have_a_range() {
+        assert_eq!(Params::parse("maxBytes=67108864").max_bytes().unwrap(), Some(ReadPage::MAX_BYTES));
+        assert_eq!(Params::parse("").max_bytes().unwrap(), None);
+        for query in ["maxBytes=0", "maxBytes=67108865", "maxBytes=4294967297"] {
+            assert_eq!(
+                detail(&Params::parse(query).max_bytes().unwrap_err()),
+                "the query parameter `maxBytes` is not between 1 and 67108864"
+            );
+        }
     }
 }

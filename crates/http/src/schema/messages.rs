@@ -111,6 +111,18 @@ pub(crate) struct MessagePage {
     position: u64,
 }
 
+/// A page of messages that a find by metadata found.
+#[derive(ToSchema)]
+pub(crate) struct FoundPage {
+    /// The messages in the requested order.
+    messages: Vec<Message>,
+    /// The damaged messages with an entry in the index. Each counts for the limit.
+    damaged: Vec<DamagedMessage>,
+    /// The value of `after` for the next page.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
 /// The query parameter of the next page: one of the two.
 #[derive(ToSchema)]
 pub(crate) struct NextPage {

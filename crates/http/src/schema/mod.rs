@@ -26,12 +26,13 @@ pub(crate) use self::{
     batch::{Batch, Batched},
     changes::{Changes, SearchHits},
     messages::{
-        Abandon, Append, ContentUpdated, Deleted, Finish, Message, MessagePage, MessagePatch, NewMessage,
-        NewReservation, Updated,
+        Abandon, Append, ContentUpdated, Deleted, Finish, FoundPage, Message, MessagePage, MessagePatch,
+        NewMessage, NewReservation, Updated,
     },
     params::{
-        AuditQuery, ChangesQuery, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, LastEventIdHeader,
-        ListMessagesQuery, ListThreadsQuery, MessagePath, SearchQuery, SessionPath, ThreadPath,
+        AuditQuery, ChangesQuery, FindMessagesQuery, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader,
+        LastEventIdHeader, ListMessagesQuery, ListThreadsQuery, MessagePath, SearchQuery, SessionPath,
+        ThreadPath,
     },
     sessions::{
         BeginRun, Claimer, EndRun, FailRun, PinSession, RenewRun, ResetSession, RunBegun, RunRenewed,

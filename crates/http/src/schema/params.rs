@@ -137,6 +137,30 @@ pub(crate) struct SearchQuery {
     limit: Option<u32>,
 }
 
+/// The query of a find by metadata.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FindMessagesQuery {
+    /// The field and the JSON of its value, as `metadata[name]=JSON`: exactly one field. The value is a string, a boolean, or an
+    /// integer of 64 bits. `"17"` is not `17`.
+    #[param(style = DeepObject, explode)]
+    metadata: BTreeMap<String, String>,
+    /// Only messages of this thread, in its order. Without it, the messages are ordered by time of creation.
+    thread: Option<String>,
+    /// `newestFirst` (the default) or `oldestFirst`.
+    order: Option<String>,
+    /// `final` (the default), `settled` with abandoned messages, or `all` with open ones too.
+    visibility: Option<String>,
+    /// The `next` of the previous page, of the same find.
+    after: Option<String>,
+    /// The most messages of the page.
+    #[param(minimum = 1)]
+    limit: Option<u32>,
+    /// The most bytes of the page, 8 MiB by default. It shows at least one message.
+    #[param(rename = "maxBytes", minimum = 1, maximum = 67_108_864)]
+    max_bytes: Option<u32>,
+}
+
 /// The query of the audit log.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -10,6 +10,7 @@ mod backpressure;
 mod batches;
 mod changes;
 mod drafts;
+mod finds;
 mod hostile;
 mod lost_answers;
 mod messages;

@@ -16,6 +16,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/readyz"),
     ("get", "/v1/audit"),
     ("get", "/v1/changes"),
+    ("get", "/v1/messages"),
     ("get", "/v1/search"),
     ("get", "/v1/threads"),
     ("get", "/v1/threads/{thread}"),

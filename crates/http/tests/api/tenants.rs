@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::http::request::Parts;
 use serde_json::{Value, json};
-use throughline_core::Persistence;
+use throughline_core::{IndexedMetadata, Persistence};
 use throughline_http::{Authenticate, BearerTokens, Caller, Options, Refusal};
 use throughline_memory::MemoryBackend;
 
@@ -39,6 +39,8 @@ fn requests() -> Vec<Sent> {
         ("GET", "/v1/changes?after=0&thread=t", none()),
         ("GET", "/v1/search?q=secret", none()),
         ("GET", "/v1/search?q=secret&thread=t", none()),
+        ("GET", "/v1/messages?metadata%5Bk%5D=1", none()),
+        ("GET", "/v1/messages?metadata%5Bk%5D=1&thread=t", none()),
         ("GET", "/v1/audit", none()),
         ("GET", "/v1/audit?thread=t", none()),
         ("GET", "/v1/conversations/t", none()),
@@ -111,7 +113,9 @@ const UNNOTICED: [&str; 10] = [
 
 /// Returns a server on which another tenant has this thread.
 async fn host(thread: &str, auth: impl Authenticate) -> Host {
-    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let indexed = IndexedMetadata::new(["k"]).unwrap();
+    let backend = MemoryBackend::new().with_indexed_metadata(indexed);
+    let db = Persistence::builder().backend(backend).build().unwrap();
     let host = Host::of(db, auth, Options::new().openai_conversations(true)).await;
     let alice = host.client();
     let at = |path: &str| format!("/v1/threads/{thread}{path}");

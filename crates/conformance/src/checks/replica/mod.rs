@@ -1,6 +1,7 @@
 //! Exact copies of a store.
 
 mod filled;
+pub(super) mod finds;
 pub(super) mod log;
 
 use std::time::Duration;

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use throughline_core::{
-    Message, MessageId, PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult, Result, TenantId,
+    Message, MessageId, Metadata, PersistArgs, PersistResponse, PersistResult, ReadArgs, ReadResult, Result,
+    TenantId,
     messages::{FindMessages, ReadPage},
+    replication::{ImagePart, ReplicaArgs},
 };
 
 use super::{backend::Faulty, journal::Line};
@@ -14,6 +16,10 @@ pub(super) enum FindFault {
     ShowsRemoved,
     MissesBrought,
     CountsOtherTenants,
+    /// A replica indexes no message of an image.
+    MissesCopied,
+    /// A replica keeps the entries of the first image of a message.
+    KeepsFirstCopied,
 }
 
 /// The memory of earlier calls.
@@ -22,6 +28,8 @@ pub(super) struct Found {
     tenants: HashSet<TenantId>,
     shown: HashMap<(TenantId, String), Vec<Message>>,
     brought: HashSet<MessageId>,
+    /// The metadata of the first image of each message.
+    copied: HashMap<(TenantId, MessageId), Metadata>,
 }
 
 impl FindFault {
@@ -32,6 +40,15 @@ impl FindFault {
             }
             if let PersistArgs::Import(import) = &line.args {
                 found.brought.extend(import.rows.iter().map(|row| row.id.clone()));
+            }
+            if let PersistArgs::Replica(ReplicaArgs::Apply(apply)) = &line.args {
+                for image in &apply.images {
+                    if let ImagePart::Message(image) = &image.part {
+                        let message = &image.message;
+                        let key = (message.tenant.clone(), message.id.clone());
+                        found.copied.entry(key).or_insert_with(|| message.metadata.clone());
+                    }
+                }
             }
         });
         let PersistArgs::Read(ReadArgs::Find(find)) = line.args.clone() else {
@@ -58,6 +75,15 @@ impl FindFault {
                 Self::CountsOtherTenants => {}
                 Self::MissesBrought => store.memory.found(|found| {
                     page.messages.retain(|message| !found.brought.contains(&message.id));
+                }),
+                Self::MissesCopied | Self::KeepsFirstCopied => store.memory.found(|found| {
+                    page.messages.retain(|message| {
+                        let key = (message.tenant.clone(), message.id.clone());
+                        found
+                            .copied
+                            .get(&key)
+                            .is_none_or(|first| self == Self::KeepsFirstCopied && *first == message.metadata)
+                    });
                 }),
                 Self::ShowsRemoved => store.memory.found(|found| {
                     let shown = found.shown.entry(key).or_default();

@@ -1,4 +1,4 @@
-use std::cmp::Ordering;
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -164,6 +164,18 @@ impl FindMessages {
 }
 
 /// A cursor in the answers to [`FindMessages`]: the last message that the store examined.
+///
+/// The text form, for a URL or a command line, is the time of creation in microseconds, the sequence number and the id of the
+/// thread, with colons between them.
+///
+/// ```
+/// use throughline_core::messages::FindCursor;
+///
+/// let cursor: FindCursor = "1700000000000000:7:telegram:42".parse()?;
+/// assert_eq!((cursor.seq.get(), cursor.thread.as_str()), (7, "telegram:42"));
+/// assert_eq!(cursor.to_string(), "1700000000000000:7:telegram:42");
+/// # Ok::<(), throughline_core::PersistError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FindCursor {
@@ -180,6 +192,33 @@ impl FindCursor {
     #[must_use]
     pub fn of(message: &Message) -> Self {
         Self { created_at: message.created_at, thread: message.thread.clone(), seq: message.seq }
+    }
+}
+
+impl fmt::Display for FindCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.created_at.as_micros(), self.seq, self.thread)
+    }
+}
+
+impl FromStr for FindCursor {
+    type Err = PersistError;
+
+    /// Parses the text form.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) for another text.
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || {
+            let (micros, rest) = text.split_once(':')?;
+            let (seq, thread) = rest.split_once(':')?;
+            let created_at = Timestamp::from_micros(micros.parse().ok()?);
+            Some(Self { created_at, seq: Seq::new(seq.parse().ok()?), thread: thread.parse().ok()? })
+        };
+        parse().ok_or_else(|| {
+            PersistError::new(ErrorKind::Invalid, "the text is no cursor of a find")
+                .with_effect(Effect::NotApplied)
+        })
     }
 }
 
@@ -295,5 +334,22 @@ mod tests {
         );
         let read: FindMessages = serde_json::from_str(r#"{"metadata":{"kind":"tool"},"limit":5}"#).unwrap();
         assert_eq!(read, find);
+    }
+
+    #[test]
+    fn a_cursor_survives_its_text() {
+        for (micros, seq, thread) in [(-7, 0, "t"), (0, 3, "a:b:c"), (i64::MAX, u64::MAX, ":")] {
+            let created_at = Timestamp::from_micros(micros);
+            let cursor = FindCursor { created_at, thread: thread.parse().unwrap(), seq: Seq::new(seq) };
+            assert_eq!(cursor.to_string().parse::<FindCursor>().unwrap(), cursor);
+        }
+        for text in ["", "7", "7:1", "7:1:", "7:-1:t", "x:1:t", "7::t", ":1:t"] {
+            let refused = text.parse::<FindCursor>().unwrap_err();
+            assert_eq!(
+                (refused.kind(), refused.detail()),
+                (ErrorKind::Invalid, "the text is no cursor of a find"),
+                "{text}"
+            );
+        }
     }
 }

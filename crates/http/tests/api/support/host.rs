@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use tempfile::TempDir;
-use throughline_core::Persistence;
+use throughline_core::{IndexedMetadata, Persistence};
 use throughline_http::{Authenticate, BearerTokens, Caller, Options, router_with, serve};
 use throughline_memory::MemoryBackend;
 use throughline_sqlite::SqliteBackend;
@@ -28,19 +28,26 @@ pub(crate) fn tokens() -> BearerTokens {
         .with_token("operator-token", caller("operator").operator())
 }
 
+/// The metadata fields by which the stores of the tests find messages.
+pub(crate) fn indexed() -> IndexedMetadata {
+    IndexedMetadata::new(["kind", "orderId"]).unwrap()
+}
+
 impl Host {
     pub(crate) async fn memory() -> Self {
         Self::memory_with(Options::new()).await
     }
 
     pub(crate) async fn memory_with(options: Options) -> Self {
-        let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+        let backend = MemoryBackend::new().with_indexed_metadata(indexed());
+        let db = Persistence::builder().backend(backend).build().unwrap();
         Self::of(db, tokens(), options).await
     }
 
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let backend = SqliteBackend::open(folder.path().join("chat.db")).await.unwrap();
+        let options = SqliteBackend::builder().index_metadata(indexed());
+        let backend = options.open(folder.path().join("chat.db")).await.unwrap();
         let db = Persistence::builder().backend(backend).build().unwrap();
         let host = Self::of(db, tokens(), Options::new()).await;
         Self { _folder: Some(folder), ..host }

@@ -8,7 +8,7 @@ mod schema;
 pub(crate) use self::{
     client::{Answer, Client},
     events::{Event, Events},
-    host::{Host, tokens},
+    host::{Host, indexed, tokens},
 };
 
 /// Runs each test on each store: `memory::name` and `sqlite::name`.

@@ -136,6 +136,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
     )
     .special(Special::Find(FindFault::MissesBrought)),
     Mutant::new(
+        "misses-copied-messages",
+        "does not find a message that a row image brought",
+        &["replication.replica_finds_the_same_messages", "replication.promoted_replica_finds_its_own_writes"],
+    )
+    .special(Special::Find(FindFault::MissesCopied)),
+    Mutant::new(
+        "finds-by-first-images",
+        "finds a copied message by the value of its first row image",
+        &["replication.replica_finds_the_same_messages"],
+    )
+    .special(Special::Find(FindFault::KeepsFirstCopied)),
+    Mutant::new(
         "finds-less-after-reopening",
         "loses the first entry of an index when the store is opened again",
         &["finds.messages_are_found_after_reopening"],
