@@ -5,6 +5,7 @@ use throughline::sqlite::SqliteBackend;
 
 use crate::{
     Failure,
+    facts::Facts,
     figures::{figure, median, ratio},
     pool::Pool,
     raw::Raw,
@@ -19,6 +20,8 @@ const SPAN: Duration = Duration::from_millis(150);
 /// All contenders, each with its own file.
 pub(crate) struct Contenders {
     autocommit: Raw,
+    /// Like `autocommit`, with the other facts that the store keeps of a write.
+    facts: Facts,
     batch100: Raw,
     /// Like `batch100`, but alternating between 64 threads, as the 64 tasks do.
     spread: Raw,
@@ -31,6 +34,7 @@ pub(crate) struct Contenders {
 struct Rounds {
     samples: Vec<Sample>,
     autocommit: Vec<f64>,
+    facts: Vec<f64>,
     batch100: Vec<f64>,
     spread: Vec<f64>,
     /// A pool of one connection, which queues its callers, and a pool of eight, which compete for the lock.
@@ -47,6 +51,7 @@ impl Contenders {
         }
         Ok(Self {
             autocommit: Raw::open(&at("autocommit.db"), 1, 1)?,
+            facts: Facts::open(&at("facts.db"))?,
             batch100: Raw::open(&at("batch100.db"), 100, 1)?,
             spread: Raw::open(&at("spread.db"), 100, 64)?,
             pools: [Pool::open(&at("pool1.db"), 1).await?, Pool::open(&at("pool8.db"), 8).await?],
@@ -61,6 +66,7 @@ impl Contenders {
             for (stack, measured) in self.stacks.iter().zip(&mut measured) {
                 measured.autocommit.push(self.autocommit.run(SPAN)?);
                 measured.samples.push(stack.run(SPAN).await?);
+                measured.facts.push(self.facts.run(SPAN)?);
                 measured.batch100.push(self.batch100.run(SPAN)?);
                 measured.spread.push(self.spread.run(SPAN)?);
                 for (pool, measured) in self.pools.iter().zip(&mut measured.pools) {
@@ -70,6 +76,7 @@ impl Contenders {
         }
         let all = |of: fn(&Rounds) -> &Vec<f64>| measured.iter().flat_map(of).copied().collect::<Vec<_>>();
         figure("sqlite_write.rusqlite_autocommit", median(&all(|rounds| &rounds.autocommit)), "writes/s");
+        figure("sqlite_write.rusqlite_same_facts", median(&all(|rounds| &rounds.facts)), "writes/s");
         figure("sqlite_write.rusqlite_batch100", median(&all(|rounds| &rounds.batch100)), "writes/s");
         figure(
             "sqlite_write.rusqlite_batch100_64_threads",
@@ -116,6 +123,7 @@ impl Rounds {
             ratio(&rates, &self.autocommit),
             "x",
         );
+        figure(format_args!("sqlite_write.vs_rusqlite_same_facts.{tasks}"), ratio(&rates, &self.facts), "x");
         if tasks == 64 {
             let of = |quantile| {
                 self.samples.iter().map(|sample| micros(&sample.latencies, quantile)).collect::<Vec<_>>()
@@ -132,6 +140,7 @@ impl Rounds {
             figure("sqlite_write.p99_of_all.64", micros(&all, 0.99), "us");
             figure("sqlite_write.p999_of_all.64", micros(&all, 0.999), "us");
             figure("sqlite_write.p99_over_p50_of_all.64", micros(&all, 0.99) / micros(&all, 0.5), "x");
+            figure("sqlite_write.p999_over_p50_of_all.64", micros(&all, 0.999) / micros(&all, 0.5), "x");
         }
     }
 }

@@ -9,6 +9,7 @@
 #[path = "../kit/arguments.rs"]
 mod arguments;
 mod contenders;
+mod facts;
 #[path = "../kit/figures.rs"]
 mod figures;
 mod growth;

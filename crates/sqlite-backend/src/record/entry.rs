@@ -148,21 +148,41 @@ impl EntryRow {
         self.facts.entry(tenant, thread, head.generation(), last_seq)
     }
 
-    /// Prepares the statements that write rows.
-    pub(crate) fn writer(db: &Connection) -> rusqlite::Result<EntryWriter<'_>> {
-        Ok(EntryWriter {
-            unmoved: db.prepare_cached(WRITE_UNMOVED)?,
-            active: db.prepare_cached(WRITE_ACTIVE)?,
-            moved: db.prepare_cached(WRITE)?,
-        })
+    /// Returns a writer of rows.
+    pub(crate) const fn writer(db: &Connection) -> EntryWriter<'_> {
+        EntryWriter {
+            unmoved: Statement::new(db, WRITE_UNMOVED),
+            active: Statement::new(db, WRITE_ACTIVE),
+            moved: Statement::new(db, WRITE),
+        }
     }
 }
 
 /// Writes rows of `catalog`.
 pub(crate) struct EntryWriter<'db> {
-    unmoved: CachedStatement<'db>,
-    active: CachedStatement<'db>,
-    moved: CachedStatement<'db>,
+    unmoved: Statement<'db>,
+    active: Statement<'db>,
+    moved: Statement<'db>,
+}
+
+/// A statement that is prepared at its first use: most transactions need one of the three.
+struct Statement<'db> {
+    db: &'db Connection,
+    sql: &'static str,
+    prepared: Option<CachedStatement<'db>>,
+}
+
+impl<'db> Statement<'db> {
+    const fn new(db: &'db Connection, sql: &'static str) -> Self {
+        Self { db, sql, prepared: None }
+    }
+
+    fn execute(&mut self, parameters: &[&dyn ToSql]) -> rusqlite::Result<usize> {
+        if let Some(prepared) = &mut self.prepared {
+            return prepared.execute(parameters);
+        }
+        self.prepared.insert(self.db.prepare_cached(self.sql)?).execute(parameters)
+    }
 }
 
 impl EntryWriter<'_> {

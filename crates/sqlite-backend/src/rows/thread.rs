@@ -179,7 +179,7 @@ pub(super) fn write(
     removed_up_to: impl Fn(&ThreadKey) -> i64,
 ) -> Applied<()> {
     let db = source.db;
-    let mut entries = EntryRow::writer(db)?;
+    let mut entries = EntryRow::writer(db);
     for (key, row) in staged.threads.changed() {
         let (tenant, name) = (key.tenant.as_str(), key.thread.as_str());
         let Some(thread) = source.stored_thread(key)? else { continue };
