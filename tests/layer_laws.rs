@@ -209,7 +209,11 @@ fn lists() -> Vec<Box<dyn LayerFixture>> {
             around.outside().layers(list).layer(around.inside()).backend(around.backend()).build()
         })),
         Box::new((LayerProfile::transparent("plugin-chain"), |around: &Around| {
-            let stack = around.outside().plugin(Passes("before")).plugin(Passes("plugin-chain")).plugin(Passes("after"));
+            let stack = around
+                .outside()
+                .plugin(Passes("before"))
+                .plugin(Passes("plugin-chain"))
+                .plugin(Passes("after"));
             stack.layer(around.inside()).backend(around.backend()).build()
         })),
     ]

@@ -17,11 +17,7 @@ use tower::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{
-    Next, Plugin,
-    hook::Hooked,
-    rest::Place,
-};
+use super::{Next, Plugin, hook::Hooked, rest::Place};
 use crate::{
     Call, Context, PersistError, PersistRequest, PersistResponse, Reply, Result,
     context::{AtWork, CallState},

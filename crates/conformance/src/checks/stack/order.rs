@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use throughline_core::{
-    Call, ErrorKind, Next, Operation, PersistError, PersistRequest, Persistence, Phase, Plugin,
-    PluginLayer, Reply, Result,
+    Call, ErrorKind, Next, Operation, PersistError, PersistRequest, Persistence, Phase, Plugin, PluginLayer,
+    Reply, Result,
     pipeline::LayerList,
     plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
 };
