@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use throughline::{
     Call, Content, ErrorKind, NewMessage, Next, Operation, PersistArgs, PersistError, PersistRequest, Phase,
-    Plugin, Reply, Result, Role,
+    Plugin, PluginLayer, Reply, Result, Role,
     changes::GetCursor,
     layers::{
         audit::{AuditKey, AuditLayer},
@@ -28,7 +28,7 @@ use throughline::{
     memory::MemoryBackend,
     messages::Delete,
     pipeline::LayerList,
-    plugin::{Event, NextRequest, PluginList, from_fn, observe, respond},
+    plugin::{Event, NextRequest, from_fn, observe, respond},
     redirect::{redirect, redirect_messages},
 };
 use throughline_conformance::laws::{self, Around, LayerFixture, LayerProfile, LayerSet};
@@ -203,9 +203,18 @@ fn lists() -> Vec<Box<dyn LayerFixture>> {
             around.outside().layers(list).layer(around.inside()).backend(around.backend()).build()
         })),
         Box::new((LayerProfile::transparent("plugin-list"), |around: &Around| {
-            let list =
-                PluginList::new().with(Passes("before")).with(Passes("plugin-list")).with(Passes("after"));
-            around.outside().plugins(list).layer(around.inside()).backend(around.backend()).build()
+            let names = ["before", "plugin-list", "after"];
+            let add = |list: LayerList, name| list.with(PluginLayer::new(Passes(name)));
+            let list = names.into_iter().fold(LayerList::new(), add);
+            around.outside().layers(list).layer(around.inside()).backend(around.backend()).build()
+        })),
+        Box::new((LayerProfile::transparent("plugin-chain"), |around: &Around| {
+            let stack = around
+                .outside()
+                .plugin(Passes("before"))
+                .plugin(Passes("plugin-chain"))
+                .plugin(Passes("after"));
+            stack.layer(around.inside()).backend(around.backend()).build()
         })),
     ]
 }

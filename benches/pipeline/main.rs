@@ -17,11 +17,10 @@ use std::{
 
 use noop::{Noop, NoopBackend, NoopPlugin};
 use throughline::{
-    NewMessage, Persistence, Phase, Result,
+    NewMessage, Persistence, Phase, PluginLayer, Result,
     layers::{limits::LimitsLayer, retry::RetryLayer, timeout::TimeoutLayer, trace::TraceLayer},
     messages::Add,
     pipeline::LayerList,
-    plugin::PluginList,
 };
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceBuilder;
@@ -103,7 +102,8 @@ fn shapes() -> Result<Vec<Shape>> {
             .layer(TimeoutLayer::new(Duration::from_secs(30)))
     };
     let [p1, p2, p3, p4, p5, p6, p7, p8] = NAMES.map(NoopPlugin);
-    let plugins = Persistence::builder()
+    // Adjacent plugins share a layer.
+    let one_layer = Persistence::builder()
         .plugin(p1)
         .plugin(p2)
         .plugin(p3)
@@ -113,7 +113,17 @@ fn shapes() -> Result<Vec<Shape>> {
         .plugin(p7)
         .plugin(p8)
         .backend(NoopBackend::AT_ONCE);
-    let list = NAMES.into_iter().fold(PluginList::new(), |list, name| list.with(NoopPlugin(name)));
+    let [p1, p2, p3, p4, p5, p6, p7, p8] = NAMES.map(|name| PluginLayer::new(NoopPlugin(name)));
+    let a_layer_each = Persistence::builder()
+        .layer(p1)
+        .layer(p2)
+        .layer(p3)
+        .layer(p4)
+        .layer(p5)
+        .layer(p6)
+        .layer(p7)
+        .layer(p8)
+        .backend(NoopBackend::AT_ONCE);
     let boxed = NAMES.into_iter().fold(LayerList::new(), |list, name| list.with_as(name, Phase::Route, Noop));
     Ok(vec![
         shape("noop0", Persistence::builder().backend(NoopBackend::AT_ONCE).build()?),
@@ -127,8 +137,8 @@ fn shapes() -> Result<Vec<Shape>> {
         shape("guarded8", guarded().deadline(Duration::from_secs(60)).build()?),
         shape("guarded8_no_deadline", guarded().build()?),
         shape("layers8_list", Persistence::builder().layers(boxed).backend(NoopBackend::AT_ONCE).build()?),
-        shape("plugins8_list", Persistence::builder().plugins(list).backend(NoopBackend::AT_ONCE).build()?),
-        shape("plugins8", plugins.build()?),
+        shape("plugins8_list", one_layer.build()?),
+        shape("plugins8", a_layer_each.build()?),
         shape("default4", default4().backend(NoopBackend::AT_ONCE).build()?),
         shape("default4_waits", default4().backend(NoopBackend::WAITS).build()?),
     ])

@@ -22,6 +22,7 @@ mod handles;
 mod inner_calls;
 mod observers;
 mod outage;
+mod plugin_chain;
 mod redirect_damage;
 mod redirect_faults;
 mod redirect_tails;

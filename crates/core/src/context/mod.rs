@@ -64,7 +64,8 @@ pub struct Context {
     extensions: Extensions,
 }
 
-pub(crate) struct CallState {
+/// The state of a call, which its context shares.
+pub struct CallState {
     pub(crate) id: CallId,
     pub(crate) facts: Facts,
     pub(crate) shape: Shape,

@@ -4,7 +4,7 @@ use crate::{
     MessageId, OpKind, TenantId, ThreadId,
     audit_entry::AuditItem,
     operation::{
-        PersistArgs, PersistResult, SessionSubject,
+        Batch, Batched, PersistArgs, PersistResult, SessionSubject,
         subject::{Asked, Subject},
     },
 };
@@ -70,16 +70,36 @@ impl Shape {
         items.iter().map(item).collect()
     }
 
+    pub(crate) const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Returns the call that an answer for this tenant must belong to.
+    pub(crate) const fn asked<'a>(&'a self, tenant: &'a TenantId) -> Asked<'a> {
+        Asked { tenant, subject: &self.subject, in_replay: false }
+    }
+
+    /// Checks that a layer forwarded an operation of the kind that it received.
+    #[inline]
+    pub(crate) fn check_kind(&self, kind: OpKind) -> Result<(), &'static str> {
+        self.subject.check_kind(kind)
+    }
+
     /// Checks that a layer forwarded the operation that it received. The error says what the layer changed.
     pub(crate) fn check_args(&self, args: &PersistArgs) -> Result<(), &'static str> {
         args.check_subject(&self.subject)?;
-        if let PersistArgs::Batch(batch) = args {
-            if batch.items.len() != self.items.len() {
-                return Err("forwarded a batch of another length than it received");
-            }
-            return self.items.iter().zip(&batch.items).try_for_each(|(shape, item)| shape.check_args(item));
+        match args {
+            PersistArgs::Batch(batch) => self.check_batch(batch),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Checks that a layer forwarded the items of the batch that it received.
+    pub(crate) fn check_batch(&self, batch: &Batch) -> Result<(), &'static str> {
+        if batch.items.len() != self.items.len() {
+            return Err("forwarded a batch of another length than it received");
+        }
+        self.items.iter().zip(&batch.items).try_for_each(|(shape, item)| shape.check_args(item))
     }
 
     /// Checks that an answer belongs to this call. The error says what is wrong.
@@ -88,15 +108,19 @@ impl Shape {
     }
 
     fn check(&self, result: &PersistResult, tenant: &TenantId, in_replay: bool) -> Result<(), &'static str> {
-        result.check_answer(&Asked { tenant, subject: &self.subject, in_replay })?;
-        if let PersistResult::Batch(batched) = result {
-            if batched.outputs.len() != self.items.len() {
-                return Err("answered a batch with another number of outputs than it has items");
-            }
-            let replayed = batched.deduplicated;
-            let mut pairs = self.items.iter().zip(&batched.outputs);
-            return pairs.try_for_each(|(shape, output)| shape.check(output, tenant, replayed));
+        result.check_answer(&Asked { in_replay, ..self.asked(tenant) })?;
+        match result {
+            PersistResult::Batch(batched) => self.check_batched(batched, tenant),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Checks that the answers to the items of a batch belong to them.
+    pub(crate) fn check_batched(&self, batched: &Batched, tenant: &TenantId) -> Result<(), &'static str> {
+        if batched.outputs.len() != self.items.len() {
+            return Err("answered a batch with another number of outputs than it has items");
+        }
+        let mut pairs = self.items.iter().zip(&batched.outputs);
+        pairs.try_for_each(|(shape, output)| shape.check(output, tenant, batched.deduplicated))
     }
 }

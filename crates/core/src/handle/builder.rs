@@ -12,10 +12,10 @@ use crate::pipeline::{
 };
 use crate::{
     Backend, Effect, ErrorKind, IdempotencyKey, PersistError, PersistRequest, PersistResponse, Persistence,
-    Plugin, PluginLayer, Result, Site,
+    Plugin, Result, Site,
     context::{Clock, SystemClock},
     operation::FingerprintKey,
-    plugin::{MountedPlugins, PluginList},
+    plugin::TakesPlugin,
 };
 
 /// Builds a pipeline: add layers from the outside in, set a backend, and call [`build`](Self::build).
@@ -108,17 +108,20 @@ impl<L, B> Builder<L, B> {
         self.stack(list.at(first), specs)
     }
 
-    /// Adds a plugin. The plugin states its own phase.
-    pub fn plugin<P: Plugin>(self, plugin: P) -> Builder<Stack<Guard<PluginLayer<P>>, L>, B> {
-        self.layer(PluginLayer::new(plugin))
-    }
-
-    /// Adds plugins that the host chooses at run time. They form one layer, and each is a site of its own. Three or
-    /// more plugins cost less this way than as separate layers.
-    pub fn plugins(self, list: PluginList) -> Builder<Stack<MountedPlugins, L>, B> {
-        let specs: Vec<_> = list.specs().collect();
-        let first = self.next_index();
-        self.stack(list.at(first), specs)
+    /// Adds a plugin inside the earlier layers. The plugin states its own name and phase. Plugins that are added one after the
+    /// other share one allocation for each call.
+    pub fn plugin<P: Plugin>(mut self, plugin: P) -> Builder<L::With<P>, B>
+    where
+        L: TakesPlugin,
+    {
+        let site = self.next_index();
+        self.specs.push(SiteSpec::new(plugin.name().to_owned(), plugin.phase()));
+        Builder {
+            layers: self.layers.with_plugin(plugin, site),
+            backend: self.backend,
+            specs: self.specs,
+            settings: self.settings,
+        }
     }
 
     /// Sets how many calls can run at once, and how many can wait.

@@ -13,7 +13,7 @@ use crate::{
     operation::{
         Reach, Verb,
         facts::{AnswerFacts, Facts, StatesFacts},
-        subject::{Asked, OTHER_ANSWER, OTHER_OPERATION, Subject},
+        subject::{Asked, OTHER_ANSWER, Subject},
     },
 };
 
@@ -234,9 +234,7 @@ impl PersistArgs {
     /// compiler can then inline the facts of a type, and omit those that it does not state.
     #[inline]
     pub(crate) fn check_subject(&self, subject: &Subject) -> Result<(), &'static str> {
-        if self.kind() != subject.kind {
-            return Err(OTHER_OPERATION);
-        }
+        subject.check_kind(self.kind())?;
         match self {
             Self::Add(operation) => subject.check(operation),
             Self::Reserve(operation) => subject.check(operation),

@@ -60,9 +60,15 @@ impl Subject {
         }
     }
 
+    /// Checks that a layer forwarded an operation of this kind.
+    #[inline]
+    pub(crate) fn check_kind(&self, kind: OpKind) -> Result<(), &'static str> {
+        if kind == self.kind { Ok(()) } else { Err(OTHER_OPERATION) }
+    }
+
     /// Checks that a layer forwarded an operation with this subject. The error says what the layer changed.
     #[inline]
-    pub(super) fn check<O: StatesFacts>(&self, operation: &O) -> Result<(), &'static str> {
+    pub(crate) fn check<O: StatesFacts>(&self, operation: &O) -> Result<(), &'static str> {
         let facts = operation.facts();
         if (facts.reach == Some(Reach::Store)) != self.is_of_store {
             return Err("forwarded a call for other tenants than it received");
@@ -106,7 +112,7 @@ impl Asked<'_> {
 
     /// Checks that an answer belongs to this call. The error says what is wrong.
     #[inline]
-    pub(super) fn check<A: AnswerFacts>(&self, answer: &A) -> Result<(), &'static str> {
+    pub(crate) fn check<A: AnswerFacts>(&self, answer: &A) -> Result<(), &'static str> {
         let Subject { kind: _, member: _, is_of_store: _, thread, message, consumer, session, minted } =
             self.subject;
         let id_may_differ = *minted && (self.in_replay || answer.is_deduplicated());

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    borrow::Borrow,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -70,13 +71,13 @@ where
     }
 }
 
-/// The future of a guarded layer.
+/// The future of a guarded layer. `C` is the state of the call, owned or borrowed.
 #[pin_project]
 #[derive(Debug)]
-pub struct GuardedFuture<F> {
+pub struct GuardedFuture<F, C = Arc<CallState>> {
     #[pin]
     state: State<F>,
-    call: Arc<CallState>,
+    call: C,
     index: u8,
 }
 
@@ -90,6 +91,18 @@ enum State<F> {
     Foreign(Option<PersistError>),
 }
 
+/// The answer of a layer, which its guard checks.
+pub(crate) trait Answer {
+    /// Checks that the answer belongs to the call. The error says what is wrong.
+    fn check(&self, call: &CallState) -> Result<(), &'static str>;
+}
+
+impl Answer for PersistResponse {
+    fn check(&self, call: &CallState) -> Result<(), &'static str> {
+        call.shape.check_result(&self.result, &call.facts.tenant)
+    }
+}
+
 impl<F> GuardedFuture<F> {
     /// Checks the request that the outer layer forwards, and calls this layer.
     ///
@@ -97,29 +110,49 @@ impl<F> GuardedFuture<F> {
     /// each move copies all of them.
     #[inline]
     pub(crate) fn start(index: u8, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) -> Self {
-        let mut guarded =
-            Self { state: State::Failed(None), call: Arc::clone(request.context.call()), index };
+        let mut guarded = Self::idle(index, Arc::clone(request.context.call()));
         let Self { state, call: facts, .. } = &mut guarded;
         if let Some(refused) = refusal(index, facts, &request) {
             *state = refused;
             return guarded;
         }
-        facts.cursor().store(index, Relaxed);
-        let at_work = (AtWork::on(facts), AtSite::new(facts, index));
-        let called = catch_unwind(AssertUnwindSafe(|| {
+        let called = at_site(facts, index, || {
             let running = call(request);
             // Always true. It shows the compiler that there is no value to drop, and the assignment then needs no copy.
             if matches!(state, State::Failed(None)) {
                 *state = State::Running(running);
             }
-        }));
-        drop(at_work);
+        });
         facts.cursor().store(CallState::outside(index), Relaxed);
         if let Err(payload) = called {
             *state = State::Failed(Some(panicked(&*payload)));
         }
         guarded
     }
+}
+
+impl<F, C: Borrow<Arc<CallState>>> GuardedFuture<F, C> {
+    /// Returns the guard of a layer that is not yet called.
+    pub(crate) const fn idle(index: u8, call: C) -> Self {
+        Self { state: State::Failed(None), call, index }
+    }
+
+    /// Calls the layer.
+    pub(crate) fn begin(self: Pin<&mut Self>, call: impl FnOnce() -> F) {
+        let mut this = self.project();
+        let called = at_site((*this.call).borrow(), *this.index, || this.state.set(State::Running(call())));
+        if let Err(payload) = called {
+            this.state.set(State::Failed(Some(panicked(&*payload))));
+        }
+    }
+}
+
+/// Runs code of the layer `index`: records it as the site at work, and contains its panic.
+#[inline]
+fn at_site(call: &Arc<CallState>, index: u8, code: impl FnOnce()) -> std::thread::Result<()> {
+    call.cursor().store(index, Relaxed);
+    let _at_work = (AtWork::on(call), AtSite::new(call, index));
+    catch_unwind(AssertUnwindSafe(code))
 }
 
 /// Returns the state of a layer that must not be called, because the outer layer forwarded something else than it received.
@@ -136,16 +169,18 @@ fn refusal<F>(index: u8, call: &Arc<CallState>, request: &PersistRequest) -> Opt
     Some(State::Failed(Some(contract_violation(violation, call, outer))))
 }
 
-impl<F, E> Future for GuardedFuture<F>
+impl<F, C, A, E> Future for GuardedFuture<F, C>
 where
-    F: Future<Output = Result<PersistResponse, E>>,
+    F: Future<Output = Result<A, E>>,
+    C: Borrow<Arc<CallState>>,
+    A: Answer,
     E: Into<PersistError>,
 {
-    type Output = Result<PersistResponse>;
+    type Output = Result<A>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (call, index) = (&*this.call, *this.index);
+        let (call, index): (&Arc<CallState>, u8) = ((*this.call).borrow(), *this.index);
         let outer = CallState::outside(index);
         let error = match this.state.as_mut().project() {
             StateProjection::Failed(error) => error.take().expect("polled after it was ready"),
@@ -155,22 +190,17 @@ where
             StateProjection::Running(future) => {
                 // The answer is large. `catch_unwind` would move its result, so that the answer is checked in place.
                 let mut answer = Poll::Pending;
-                call.cursor().store(index, Relaxed);
-                let at_work = (AtWork::on(call), AtSite::new(call, index));
-                let polled = catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, future.poll(cx))));
-                drop(at_work);
+                let polled = at_site(call, index, || put_ready(&mut answer, future.poll(cx)));
                 match (polled, &answer) {
                     // The cursor stays at the innermost site.
                     (Ok(()), Poll::Pending) => return Poll::Pending,
-                    (Ok(()), Poll::Ready(Ok(response))) => {
-                        match call.shape.check_result(&response.result, &call.facts.tenant) {
-                            Ok(()) => {
-                                call.cursor().store(outer, Relaxed);
-                                return answer.map_err(Into::into);
-                            }
-                            Err(violation) => PersistError::new(ErrorKind::ContractViolation, violation),
+                    (Ok(()), Poll::Ready(Ok(response))) => match response.check(call) {
+                        Ok(()) => {
+                            call.cursor().store(outer, Relaxed);
+                            return answer.map_err(Into::into);
                         }
-                    }
+                        Err(violation) => PersistError::new(ErrorKind::ContractViolation, violation),
+                    },
                     (Ok(()), Poll::Ready(Err(_))) => match answer {
                         Poll::Ready(Err(error)) => error.into(),
                         _ => unreachable!("matched above"),

@@ -7,8 +7,29 @@ use crate::pipeline::{Described, SiteSpec};
 
 /// A tower layer that runs a [`Plugin`]. Each call costs one allocation.
 ///
-/// [`Builder::plugin`](crate::Builder::plugin) creates it. Use it directly to add a plugin to another stack over
-/// [`PersistRequest`](crate::PersistRequest).
+/// Use it for a plugin in a [`LayerList`](crate::pipeline::LayerList), or in another stack over
+/// [`PersistRequest`](crate::PersistRequest). In a builder, [`Builder::plugin`](crate::Builder::plugin) costs less.
+///
+/// ```
+/// use throughline_core::{Phase, Plugin, PluginLayer, pipeline::LayerList};
+///
+/// struct Named(&'static str, Phase);
+///
+/// impl Plugin for Named {
+///     fn name(&self) -> &str {
+///         self.0
+///     }
+///
+///     fn phase(&self) -> Phase {
+///         self.1
+///     }
+/// }
+///
+/// // A list that the host builds at run time sorts itself by phase.
+/// let plugins = [Named("encrypt", Phase::Transform), Named("audit", Phase::Observe)];
+/// let list = plugins.into_iter().fold(LayerList::new(), |list, plugin| list.with(PluginLayer::new(plugin)));
+/// assert_eq!(list.names().collect::<Vec<_>>(), ["audit", "encrypt"]);
+/// ```
 #[derive(Debug)]
 pub struct PluginLayer<P> {
     plugin: Arc<P>,

@@ -43,27 +43,32 @@
 //! The default of each hook calls [`around`](Plugin::around). The default of `around` calls the next layer. A guard or a redirect
 //! should override `around` first, so that it covers every operation.
 //!
+//! Plugins that are added one after the other with [`Builder::plugin`](crate::Builder::plugin) share one allocation for each call.
+//! For plugins that the host chooses at run time, add a [`PluginLayer`] of each to a
+//! [`LayerList`](crate::pipeline::LayerList).
+//!
 //! For smaller cases there are [`from_fn`], [`observe`], [`respond`] and [`redirect`](crate::redirect).
 
+mod chain;
 mod from_fn;
+mod hook;
 mod layer;
-mod list;
 mod next;
 mod observe;
 mod respond;
+mod rest;
 mod service;
-mod tail;
 
 use std::future::Future;
 
 pub use self::{
+    chain::{PluginChain, PluginChainService, TakesPlugin},
     from_fn::{AsyncRequestFn, FromFn, FromFnService, NextRequest, from_fn},
     layer::PluginLayer,
-    list::{MountedPlugins, PluginList},
     next::{Next, NextFuture},
     observe::{Event, Observe, ObserveFuture, ObserveLayer, ObserveService, ObserverStats, Outcome, observe},
     respond::{Respond, respond},
-    service::{PluginListService, PluginService},
+    service::PluginService,
 };
 use crate::{
     Call, Operation, Phase, ReadArgs, Reply, Result,

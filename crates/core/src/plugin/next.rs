@@ -1,32 +1,27 @@
 use std::{
     fmt,
     future::Future,
-    marker::PhantomData,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll, ready},
+    task::{Context as TaskContext, Poll},
 };
 
-use pin_project::pin_project;
-
-use super::tail::{Tail, TailFuture};
+use super::rest::Rest;
 use crate::{
-    Call, Context, Operation, PersistArgs, PersistRequest, ReadArgs, Reply, Result, context::Shape,
-    operation::OperationOf,
+    Call, Context, Operation, PersistArgs, ReadArgs, Reply, Result, context::Shape, operation::OperationOf,
 };
 
 /// The rest of the stack, for one call.
 ///
 /// [`run`](Self::run) consumes it, so that a plugin cannot run it twice. A plugin that does not run it short-circuits the call. A
 /// layer that repeats calls, such as `retry`, is a tower layer.
-pub struct Next<'a, O> {
-    tail: Tail<'a>,
-    operation: PhantomData<fn(O)>,
+pub struct Next<'a, O: Operation> {
+    rest: Pin<&'a mut (dyn Rest<O> + 'a)>,
 }
 
 impl<'a, O: Operation> Next<'a, O> {
-    pub(super) const fn new(tail: Tail<'a>) -> Self {
-        Self { tail, operation: PhantomData }
+    pub(super) fn new(rest: Pin<&'a mut (dyn Rest<O> + 'a)>) -> Self {
+        Self { rest }
     }
 
     /// Runs the rest of the stack with `call`, which must address the same thread and message as the original call.
@@ -34,7 +29,9 @@ impl<'a, O: Operation> Next<'a, O> {
     /// # Errors
     /// The error of an inner layer or of the backend, with its site.
     pub fn run(self, call: Call<O>) -> NextFuture<'a, O> {
-        NextFuture { tail: self.tail.run(call.into()), operation: PhantomData }
+        let mut rest = self.rest;
+        rest.as_mut().take(call);
+        NextFuture { rest }
     }
 
     /// Makes a read through the rest of the stack on behalf of `context`. `next` can still run afterwards.
@@ -45,8 +42,8 @@ impl<'a, O: Operation> Next<'a, O> {
         let args = PersistArgs::Read(read.into());
         let sites = Arc::clone(&context.call().sites);
         let context = context.child(Shape::of(&args), sites, false);
-        let response = self.tail.reborrow().run(PersistRequest { args, context }).await?;
-        R::output(Reply::<ReadArgs>::from_response(response)?.output)
+        let Ok(op) = ReadArgs::try_from(args) else { unreachable!("a read is a read") };
+        R::output(self.rest.as_mut().read(Call { op, context }).await?.output)
     }
 }
 
@@ -57,22 +54,23 @@ impl<O: Operation> fmt::Debug for Next<'_, O> {
 }
 
 /// The future of [`Next::run`].
-#[pin_project]
 #[must_use = "nothing runs before it is awaited"]
-pub struct NextFuture<'a, O> {
-    #[pin]
-    tail: TailFuture<'a>,
-    operation: PhantomData<fn(O)>,
+pub struct NextFuture<'a, O: Operation> {
+    rest: Pin<&'a mut (dyn Rest<O> + 'a)>,
 }
 
 impl<O: Operation> Future for NextFuture<'_, O> {
     type Output = Result<Reply<O>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        match ready!(self.project().tail.poll(cx)) {
-            Ok(response) => Poll::Ready(Reply::from_response(response)),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        self.rest.as_mut().poll(cx)
+    }
+}
+
+impl<O: Operation> Drop for NextFuture<'_, O> {
+    /// Otherwise a call that a plugin dropped, for example in a `select!`, would live on in the future of the plugin.
+    fn drop(&mut self) {
+        self.rest.as_mut().cancel();
     }
 }
 

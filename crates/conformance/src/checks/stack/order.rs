@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use throughline_core::{
-    Call, ErrorKind, Next, Operation, PersistError, PersistRequest, Persistence, Phase, Plugin, Reply,
-    Result,
+    Call, ErrorKind, Next, Operation, PersistError, PersistRequest, Persistence, Phase, Plugin, PluginLayer,
+    Reply, Result,
     pipeline::LayerList,
-    plugin::{AsyncRequestFn, FromFn, NextRequest, PluginList, from_fn},
+    plugin::{AsyncRequestFn, FromFn, NextRequest, from_fn},
 };
 
 use crate::{
@@ -124,9 +124,10 @@ async fn lists(rig: Rig) {
         let list = order.into_iter().fold(LayerList::new(), add);
         let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
         visited(&db, &visits, order).await;
-        let list = order.into_iter().fold(PluginList::new(), |list, name| list.with(visits.plugin(name)));
+        let add = |list: LayerList, name| list.with(PluginLayer::new(visits.plugin(name)));
+        let list = order.into_iter().fold(LayerList::new(), add);
         let rig = rig.sibling("plugins");
-        let db = rig.builder().plugins(list).backend(rig.open().await).build().unwrap();
+        let db = rig.builder().layers(list).backend(rig.open().await).build().unwrap();
         visited(&db, &visits, order).await;
     }
     // A list sorts itself by phase, whatever the order it was filled in.
