@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     answer::Answer,
-    completion::{block_on, start},
+    completion::{OnCancel, block_on, start},
     error::raise,
     json,
     message::Message,
@@ -77,7 +77,7 @@ impl DraftWriter {
             let answer = block_on(py, &inner.runtime, true, work)?.map_err(|error| raise(py, &error))?;
             return answer.into_python(py);
         }
-        start(py, work)
+        start(py, OnCancel::Leaves, work)
     }
 }
 

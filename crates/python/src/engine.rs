@@ -3,11 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use pyo3::{prelude::*, types::PyBytes};
-use serde::Deserialize;
 use serde_json::json;
 use throughline::{
-    Labels, Message, MessageId, Metadata, NewMessage, NewReservation, NewThread, OpKind, OwnerId,
-    PersistArgs, PersistError, Persistence, Position, Result, Role, Seq, TenantId, ThreadId, Title,
+    Message, MessageId, NewMessage, NewReservation, OpKind, PersistArgs, PersistError, PersistResponse,
+    Persistence, Position, Result, Role, Seq, TenantId,
     changes::ChangeScope,
     ids::AttachmentKey,
     messages::{Coalesce, PageFrom, ReadPage, Visibility},
@@ -16,14 +15,15 @@ use throughline::{
 
 use crate::{
     answer::Answer,
-    completion::{block_on, start},
+    completion::{OnCancel, block_on, start},
     draft::DraftParts,
     error::{invalid, raise},
     feed::Feed,
+    fork::ForkOptions,
     json,
     layers::{Capability, seconds},
     process::Owned,
-    store::{Opened, Shared, backend::Backend},
+    store::{Opened, Shared},
 };
 
 /// An open store, for event loops or for blocking callers.
@@ -62,18 +62,44 @@ impl Engine {
     where
         F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
     {
+        self.call_with(py, shared, OnCancel::Leaves, work)
+    }
+
+    fn call_with<F>(
+        &self,
+        py: Python<'_>,
+        shared: &Shared,
+        on_cancel: OnCancel,
+        work: F,
+    ) -> PyResult<Py<PyAny>>
+    where
+        F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
+    {
         if shared.is_heavy() {
-            return self.spawn(py, shared, work);
+            return self.spawn_with(py, shared, on_cancel, work);
         }
         if self.is_blocking {
             let answer = block_on(py, shared.runtime(), true, work)?.map_err(|error| raise(py, &error))?;
             return answer.into_python(py);
         }
-        start(py, work)
+        start(py, on_cancel, work)
     }
 
     /// Runs a call on a thread of the runtime.
     fn spawn<F>(&self, py: Python<'_>, shared: &Shared, work: F) -> PyResult<Py<PyAny>>
+    where
+        F: Future<Output = Result<Answer>> + Send + 'static,
+    {
+        self.spawn_with(py, shared, OnCancel::Leaves, work)
+    }
+
+    fn spawn_with<F>(
+        &self,
+        py: Python<'_>,
+        shared: &Shared,
+        on_cancel: OnCancel,
+        work: F,
+    ) -> PyResult<Py<PyAny>>
     where
         F: Future<Output = Result<Answer>> + Send + 'static,
     {
@@ -82,19 +108,17 @@ impl Engine {
             return answer.map_err(|error| raise(py, &error))?.into_python(py);
         }
         let task = shared.runtime().spawn(work);
-        start(
-            py,
-            Box::pin(async move {
-                task.await.unwrap_or_else(|lost| {
-                    let kind = if lost.is_panic() {
-                        throughline::ErrorKind::Panicked
-                    } else {
-                        throughline::ErrorKind::Cancelled
-                    };
-                    Err(PersistError::new(kind, "the task of the call ended without an answer"))
-                })
-            }),
-        )
+        let answer = async move {
+            task.await.unwrap_or_else(|lost| {
+                let kind = if lost.is_panic() {
+                    throughline::ErrorKind::Panicked
+                } else {
+                    throughline::ErrorKind::Cancelled
+                };
+                Err(PersistError::new(kind, "the task of the call ended without an answer"))
+            })
+        };
+        start(py, on_cancel, Box::pin(answer))
     }
 }
 
@@ -212,15 +236,15 @@ impl Engine {
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let Inner { opened, .. } = self.inner.get(py)?;
         let is_open = opened.get().is_ok();
-        let health = match opened.shared().backend() {
-            Backend::Sqlite(maintenance) => {
+        let health = match opened.shared().backend().maintenance() {
+            Some(maintenance) => {
                 let health = py.detach(|| maintenance.health());
                 let alarms: Vec<String> =
                     health.alarms.iter().map(|alarm| snake_case(&format!("{alarm:?}"))).collect();
                 let condition = snake_case(&format!("{:?}", health.condition));
                 json!({"is_good": health.is_good(), "condition": condition, "alarms": alarms})
             }
-            _ => {
+            None => {
                 let condition = if is_open { "writable" } else { "closed" };
                 json!({"is_good": is_open, "condition": condition, "alarms": []})
             }
@@ -350,13 +374,27 @@ impl Engine {
         if let Some(deadline) = deadline {
             request = request.deadline(seconds(deadline).map_err(|error| raise(py, &error))?);
         }
-        let work = Answered(request.into_future(), |response: throughline::PersistResponse| {
-            Answer::json(&response.result)
-        });
+        let work =
+            Answered(request.into_future(), |response: PersistResponse| Answer::json(&response.result));
         match kind {
             // The answer may be long to encode.
             OpKind::Read | OpKind::Batch | OpKind::Import | OpKind::Replica => self.spawn(py, shared, work),
             _ => self.call(py, shared, work),
+        }
+    }
+
+    /// Runs an operation whose task, if it is cancelled, ends with the outcome. The answer is JSON, or nothing.
+    fn run_to_end(&self, py: Python<'_>, args: &Bound<'_, PyAny>, answers: bool) -> PyResult<Py<PyAny>> {
+        let (db, shared) = self.store(py)?;
+        let text = json::text_of(args)?;
+        let args: PersistArgs = json::wire(py, text, "the arguments of the operation")?;
+        let answer: fn(PersistResponse) -> Result<Answer> =
+            if answers { |response| Answer::json(&response.result) } else { |_| Ok(Answer::Nothing) };
+        let work = Answered(db.run_args(args).into_future(), answer);
+        if json::is_long(text.len()) {
+            self.spawn_with(py, shared, OnCancel::Waits, work)
+        } else {
+            self.call_with(py, shared, OnCancel::Waits, work)
         }
     }
 
@@ -529,10 +567,8 @@ impl Engine {
 }
 
 fn maintenance(shared: &Shared) -> Result<throughline::sqlite::Maintenance> {
-    match shared.backend() {
-        Backend::Sqlite(maintenance) => Ok(maintenance.clone()),
-        _ => Err(PersistError::unsupported("maintenance of a store that is not a SQLite file")),
-    }
+    let maintenance = shared.backend().maintenance().cloned();
+    maintenance.ok_or_else(|| PersistError::unsupported("maintenance of a store that is not a SQLite file"))
 }
 
 fn snake_case(name: &str) -> String {
@@ -544,34 +580,4 @@ fn snake_case(name: &str) -> String {
         text.extend(letter.to_lowercase());
     }
     text
-}
-
-/// The thread that a fork makes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ForkOptions {
-    id: Option<ThreadId>,
-    title: Option<Title>,
-    owner: Option<OwnerId>,
-    #[serde(default)]
-    labels: Labels,
-    #[serde(default)]
-    metadata: Metadata,
-}
-
-impl ForkOptions {
-    fn thread(self) -> NewThread {
-        let Self { id, title, owner, labels, metadata } = self;
-        let mut new = NewThread::new().with_labels(labels).with_metadata(metadata);
-        if let Some(id) = id {
-            new = new.with_id(id);
-        }
-        if let Some(title) = title {
-            new = new.with_title(title);
-        }
-        if let Some(owner) = owner {
-            new = new.with_owner(owner);
-        }
-        new
-    }
 }

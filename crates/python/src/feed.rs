@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, sync::Mutex as AsyncMutex};
 
 use crate::{
     answer::Answer,
-    completion::{block_on, start_cancellable},
+    completion::{OnCancel, block_on, start},
     error::raise,
     process::Owned,
     store::Opened,
@@ -97,6 +97,6 @@ impl Feed {
             let answer = block_on(py, runtime, false, Box::pin(work))?.map_err(|error| raise(py, &error))?;
             return answer.into_python(py);
         }
-        start_cancellable(py, Box::pin(work))
+        start(py, OnCancel::Ends, Box::pin(work))
     }
 }

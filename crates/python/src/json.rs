@@ -44,9 +44,14 @@ pub(crate) fn loads(py: Python<'_>, json: &str) -> PyResult<Py<PyAny>> {
     loads.call1(py, (json,))
 }
 
+/// Whether work on a JSON text of this length takes long.
+pub(crate) const fn is_long(length: usize) -> bool {
+    length >= LONG
+}
+
 /// Runs work on `length` bytes, detached from the interpreter if it is long.
 pub(crate) fn detached_if_long<T: Send>(py: Python<'_>, length: usize, work: impl FnOnce() -> T + Send) -> T {
-    if length < LONG { work() } else { py.detach(work) }
+    if is_long(length) { py.detach(work) } else { work() }
 }
 
 /// Takes content: a text, the bytes of a JSON array of blocks, or blocks.

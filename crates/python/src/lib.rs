@@ -5,16 +5,18 @@
 //!
 //! - [`process`]: the tokio runtime of the process, and what a fork and the end of the interpreter change;
 //! - [`completion`]: how a finished call reaches its event loop, or the thread that waits for it;
-//! - [`json`], [`error`], [`message`], [`page`], [`answer`]: values that cross;
+//! - [`json`], [`decode`], [`error`], [`message`], [`page`], [`answer`]: values that cross;
 //! - [`layers`], [`plugin`], [`store`]: a pipeline from the arguments of `open`, one for each path in a process;
-//! - [`engine`], [`draft`], [`feed`]: the calls.
+//! - [`engine`], [`draft`], [`feed`], [`fork`]: the calls.
 
 mod answer;
 mod completion;
+mod decode;
 mod draft;
 mod engine;
 mod error;
 mod feed;
+mod fork;
 mod json;
 mod layers;
 mod logs;

@@ -3,11 +3,12 @@
 use pyo3::{
     intern,
     prelude::*,
-    types::{PyBytes, PyString},
+    types::{PyBytes, PyDict, PyString},
 };
 use throughline::{ids::AttachmentKey, messages};
 
 use crate::{
+    decode::Decoder,
     error::{invalid, raise},
     json,
 };
@@ -31,11 +32,29 @@ impl Message {
     }
 }
 
-/// The content with only one text block, as the library writes it.
-fn only_text(json: &str) -> Option<&str> {
-    let text = json.strip_prefix(r#"[{"type":"text","text":""#)?.strip_suffix(r#""}]"#)?;
-    // A quotation mark ends the block, and a backslash needs a decoder.
-    (!text.contains(['"', '\\'])).then_some(text)
+/// Whether the JSON has an escape of a surrogate, which may have no other half.
+fn may_have_lone_surrogates(json: &str) -> bool {
+    json.contains("\\ud") || json.contains("\\uD")
+}
+
+/// Joins the texts of decoded blocks as [`throughline::Message::text`] does, but keeps lone surrogates, which a string of Python can
+/// hold.
+fn join_texts<'py>(blocks: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    let py = blocks.py();
+    let mut texts = Vec::new();
+    for block in blocks.try_iter()? {
+        let block = block?;
+        let text = match block.cast::<PyDict>() {
+            Ok(members) => members.get_item(intern!(py, "text"))?,
+            Err(_) => Some(block),
+        };
+        texts.extend(text.and_then(|text| text.cast_into::<PyString>().ok()).filter(|text| !is_empty(text)));
+    }
+    Ok(PyString::new(py, " ").call_method1(intern!(py, "join"), (texts,))?.cast_into()?)
+}
+
+fn is_empty(text: &Bound<'_, PyString>) -> bool {
+    text.len().is_ok_and(|length| length == 0)
 }
 
 #[pymethods]
@@ -81,8 +100,8 @@ impl Message {
     }
 
     #[getter]
-    fn content(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        json::loads(py, self.0.content.as_json())
+    fn content<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Decoder::new(py).decode(self.0.content.as_json())
     }
 
     #[getter]
@@ -91,29 +110,20 @@ impl Message {
     }
 
     #[getter]
-    fn text(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if let Some(text) = only_text(self.0.content.as_json()) {
-            return Ok(PyString::new(py, text).into_any().unbind());
+    fn text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        let content = &self.0.content;
+        let text = json::detached_if_long(py, content.byte_len(), || {
+            (!may_have_lone_surrogates(content.as_json())).then(|| self.0.text())
+        });
+        match text {
+            Some(text) => Ok(PyString::new(py, &text)),
+            None => join_texts(&self.content(py)?),
         }
-        let content = self.content(py)?;
-        let mut texts: Vec<Bound<'_, PyAny>> = Vec::new();
-        for block in content.bind(py).try_iter()? {
-            let Ok(block) = block?.cast_into::<pyo3::types::PyDict>() else { continue };
-            let kind = block.get_item(intern!(py, "type"))?;
-            let is_text = kind.is_some_and(|kind| kind.eq("text").unwrap_or(false));
-            if let Some(text) = block
-                .get_item(intern!(py, "text"))?
-                .filter(|text| is_text && text.is_instance_of::<PyString>())
-            {
-                texts.push(text);
-            }
-        }
-        Ok(PyString::new(py, "\n").call_method1(intern!(py, "join"), (texts,))?.unbind())
     }
 
     #[getter]
-    fn metadata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        json::loads(py, &self.metadata_text(py)?)
+    fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Decoder::new(py).decode(&self.metadata_text(py)?)
     }
 
     #[getter]

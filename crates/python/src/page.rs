@@ -1,4 +1,4 @@
-//! A page of messages. Its JSON is made when a program asks for it, without the interpreter lock.
+//! A page of messages. Its values are made when a program asks for them, and long JSON without the interpreter lock.
 
 use pyo3::{
     prelude::*,
@@ -8,6 +8,7 @@ use pyo3::{
 use throughline::messages::{self, PageFrom};
 
 use crate::{
+    decode::Decoder,
     error::{invalid, raise},
     json::detached_if_long,
     message::{Damaged, Message},
@@ -70,6 +71,19 @@ impl Page {
             json
         };
         PyBytes::new(py, &detached_if_long(py, self.content_bytes(), join))
+    }
+
+    /// Returns the content of each message, and the value under a name in its metadata, as Python values.
+    fn rows<'py>(&self, py: Python<'py>, metadata: &str) -> PyResult<Bound<'py, PyList>> {
+        let mut decoder = Decoder::new(py);
+        let mut rows = Vec::with_capacity(self.page.messages.len());
+        for message in &self.page.messages {
+            let content = decoder.decode(message.content.as_json())?;
+            let value =
+                message.metadata.get(metadata).map(|value| decoder.decode(value.get())).transpose()?;
+            rows.push((content, value));
+        }
+        PyList::new(py, rows)
     }
 
     #[getter]

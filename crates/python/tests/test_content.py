@@ -73,12 +73,93 @@ def test_texts_survive(url: str, text: str) -> None:
     run(main())
 
 
-def test_text_joins_text_blocks(url: str) -> None:
+BLOCKS: list[tuple[list[object], str]] = [
+    ([{"type": "text", "text": "a"}, {"type": "input_text", "text": "b"}, {"text": "c"}, "d"], "a b c d"),
+    ([{"type": "image"}, 3, None, {"type": "text", "text": 1}, {"text": ["a"]}, {"text": "a"}], "a"),
+    (["", {"type": "text", "text": ""}, "a", "", "b"], "a b"),
+    (["a\n", "\\ud800"], "a\n \\ud800"),
+    (["a", {"type": "image"}, {"type": "output_text", "text": "\ud800"}, 3, {"text": ""}], "a \ud800"),
+    ([], ""),
+]
+
+
+@pytest.mark.parametrize(("blocks", "text"), BLOCKS, ids=range(len(BLOCKS)))
+def test_the_text_of_a_message_is_that_of_its_blocks(url: str, blocks: list[object], text: str) -> None:
     async def main() -> None:
         async with throughline.open(url) as store:
-            blocks = [{"type": "text", "text": "a"}, {"type": "image", "text": "no"}, 3, {"type": "text", "text": "b"}]
-            added = await store.thread("t").add("user", blocks)
-            assert added.message.text == "a\nb"
+            thread = store.thread("t")
+            added = await thread.add("user", blocks)
+            assert added.message.text == text
+            # The preview of the thread follows the same rule, and replaces lone surrogates.
+            summary = await thread.summary()
+            assert summary is not None
+            assert (summary.preview or "").rstrip("\ufffd") == text.rstrip("\ud800")
+
+    run(main())
+
+
+DOCUMENTS = [
+    "0",
+    "-0",
+    "-0.0",
+    "999999999999999999",
+    "1000000000000000000",
+    "-9223372036854775808",
+    "18446744073709551616",
+    "123456789012345678901234567890",
+    "1.10",
+    "1E400",
+    "-1e-400",
+    "2.5e+3",
+    "0.1",
+    "9007199254740993.0",
+    '""',
+    '"a\\"b\\\\c\\/\\b\\f\\n\\r\\t\\u0000\\u00e9\\ud834\\udd1e"',
+    '"\\ud800"',
+    '"\\udc00\\ud800"',
+    '"\\\\"',
+    '"é𝄞\u2028\x7f"',
+    "[]",
+    "{}",
+    "[true,false,null]",
+    ' [ 1 ,\t{ "a" : [ ] , "b" : { } } ,\r\n"x" ] ',
+    '{"b":1,"a":{"b":2,"a":3},"b":4}',
+    '{"a":1,"\\u0061":2,"\\ud800":3}',
+    "[" * 60 + "]" * 60,
+    "[" * 100 + '{"a":[1.5]}' + "]" * 100,
+    "{" + ",".join(f'"name-{number}":{number}' for number in range(50)) + "}",
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
+def test_values_are_those_of_json_loads(url: str, document: str) -> None:
+    async def main() -> None:
+        async with throughline.open(url) as store:
+            thread = store.thread("t")
+            content, metadata = f"[{document},{document}]", f'{{"m":{document}}}'
+            await thread.add("user", content.encode(), metadata=metadata)
+            await thread.add("user", b"[]")
+            page = await thread.page()
+            message = page.messages[0]
+            # `repr` also compares what is equal: an integer and a float, 0.0 and -0.0, objects in another order.
+            assert repr(message.content) == repr(json.loads(content))
+            assert repr(message.metadata) == repr(json.loads(metadata))
+            assert repr(page.rows("m")) == repr([(json.loads(content), json.loads(document)), ([], None)])
+            assert page.rows("n")[0][1] is None
+
+    run(main())
+
+
+def test_an_integer_that_python_refuses_is_refused_at_the_read(url: str) -> None:
+    async def main() -> None:
+        async with throughline.open(url) as store:
+            content = b"[" + b"1" * 5000 + b"]"
+            added = await store.thread("t").add("user", content)
+            assert added.message.content_json == content
+            with pytest.raises(ValueError, match="4300 digits"):
+                json.loads(content)
+            with pytest.raises(ValueError, match="4300 digits"):
+                added.message.content  # noqa: B018
 
     run(main())
 

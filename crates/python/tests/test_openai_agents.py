@@ -13,7 +13,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -267,6 +267,40 @@ async def test_a_cancelled_task_waits_for_the_outcome_of_its_write(tmp_path: Pat
         assert sys.version_info < (3, 11) or cancelled.value.args == ("first",)
         expected = {"add": [user("once")], "pop": [user("kept")], "clear": []}
         assert await session.get_items() == expected[operation]
+
+
+@in_loop
+async def test_a_call_of_a_session_starts_no_task(tmp_path: Path) -> None:
+    async with opening(tmp_path) as store:
+        session = ThroughlineSession("s", store)
+        tasks: list[Any] = []
+
+        def counted(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+            tasks.append(coroutine)
+            return asyncio.Task(coroutine, loop=loop, **options)
+
+        asyncio.get_running_loop().set_task_factory(counted)
+        await session.add_items([user("1")])
+        await session.add_items([user("2"), user("3")])
+        assert await session.get_items(2) == [user("2"), user("3")]
+        assert await session.pop_item() == user("3")
+        await session.clear_session()
+        assert tasks == []
+
+
+@in_loop
+async def test_a_cancelled_task_waits_for_a_write_without_layers(tmp_path: Path) -> None:
+    async with opening(tmp_path) as store:
+        session = ThroughlineSession("s", store)
+        await session.add_items([user("0")])
+        for number in range(1, 51):
+            task = asyncio.create_task(session.add_items([user(str(number))]))
+            await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            # The outcome is there when the task has ended: no later write was needed to see it.
+            assert await session.get_items() == [user(str(one)) for one in range(number + 1)]
 
 
 @in_loop

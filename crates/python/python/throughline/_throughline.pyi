@@ -71,16 +71,16 @@ class Message:
         """The revision, which increases by one with each change of content or state."""
     @property
     def content(self) -> list[Any]:
-        """The content blocks, decoded by ``json.loads`` at each read of this attribute."""
+        """The content blocks, decoded at each read of this attribute as ``json.loads`` does."""
     @property
     def content_json(self) -> bytes:
         """The content as it was stored: a JSON array of blocks. Numbers, doubled keys and order survive."""
     @property
     def text(self) -> str:
-        """The text of all text blocks, joined by newlines."""
+        """The texts of the blocks, joined by spaces: of each string, and of each object with a string ``text``, of any type."""
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata of the host, decoded by ``json.loads`` at each read of this attribute."""
+        """The metadata of the host, decoded at each read of this attribute as ``json.loads`` does."""
     @property
     def metadata_json(self) -> bytes:
         """The metadata as a JSON object."""
@@ -156,6 +156,11 @@ class Page:
     @property
     def contents_json(self) -> bytes:
         """The contents of the messages alone, as one JSON array of arrays of blocks, ready for ``json.loads``."""
+    def rows(self, metadata: str) -> list[tuple[list[Any], Any]]:
+        """Returns the content of each message, and the value of its metadata under this name, ``None`` if it has none.
+
+        They are decoded as ``json.loads`` does, without the other fields of the messages.
+        """
     @property
     def has_more(self) -> bool:
         """Whether there are more messages in the direction of the read."""
@@ -243,6 +248,7 @@ class Engine:
         deadline: float | None = None,
     ) -> Any: ...
     def run(self, args: _Json, key: str | None = None, deadline: float | None = None) -> Any: ...
+    def run_to_end(self, args: _Json, answers: bool) -> Any: ...
     def fork(self, thread: str, message: str, new: _Json) -> Any: ...
     def prune(self, thread: str, keep: _Json) -> Any: ...
     def purge(self, thread: str | None = None) -> Any: ...

@@ -1,16 +1,17 @@
 //! A call of an event loop.
 
 use std::{
-    mem,
+    hint, mem,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
 };
 
-use pyo3::{intern, prelude::*};
+use pyo3::{intern, prelude::*, sync::PyOnceLock, types::PyDict};
 use throughline::Result;
 
 use super::{
@@ -22,10 +23,22 @@ use crate::{answer::Answer, error};
 /// A call that its event loop polls.
 struct Call<F> {
     state: Mutex<State<F>>,
-    /// Whether it is in the inbox of its loop.
-    is_queued: AtomicBool,
+    progress: AtomicU8,
     event_loop: Arc<EventLoop>,
 }
+
+/// No poll is due.
+const WAITS: u8 = 0;
+/// It is in the inbox of its loop.
+const QUEUED: u8 = 1;
+/// Its loop polls it.
+const POLLED: u8 = 2;
+/// Its loop polls it, and something woke it meanwhile.
+const POLLED_AND_WOKEN: u8 = 3;
+
+/// The time for which a loop polls a call again that wakes itself, such as the spin of a lone writer, before it turns to its other
+/// tasks. A turn of the loop takes as long.
+const AGAIN: Duration = Duration::from_micros(30);
 
 struct State<F> {
     /// The work, until it is complete.
@@ -57,6 +70,24 @@ where
         }
         polled
     }
+
+    /// Polls it on its loop, and again while each poll is followed by a wake-up.
+    fn poll_while_woken(self: &Arc<Self>) -> Poll<Result<Answer>> {
+        let mut begun = None;
+        loop {
+            self.progress.store(POLLED, SeqCst);
+            let polled = self.poll();
+            if polled.is_ready() || self.progress.compare_exchange(POLLED, WAITS, SeqCst, SeqCst).is_ok() {
+                return polled;
+            }
+            if begun.get_or_insert_with(Instant::now).elapsed() >= AGAIN {
+                self.progress.store(QUEUED, SeqCst);
+                self.event_loop.push(Arc::clone(self) as Arc<dyn Job>);
+                return Poll::Pending;
+            }
+            hint::spin_loop();
+        }
+    }
 }
 
 impl<F> Wake for Call<F>
@@ -64,14 +95,16 @@ where
     F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
 {
     fn wake(self: Arc<Self>) {
-        if !self.is_queued.swap(true, Ordering::SeqCst) {
-            let event_loop = Arc::clone(&self.event_loop);
-            event_loop.push(self);
-        }
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_queued.swap(true, Ordering::SeqCst) {
+        let woken = self.progress.fetch_update(SeqCst, SeqCst, |progress| match progress {
+            WAITS => Some(QUEUED),
+            POLLED => Some(POLLED_AND_WOKEN),
+            _ => None,
+        });
+        if woken == Ok(WAITS) {
             self.event_loop.push(Arc::clone(self) as Arc<dyn Job>);
         }
     }
@@ -82,8 +115,7 @@ where
     F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
 {
     fn run(self: Arc<Self>, py: Python<'_>, _on: &Arc<EventLoop>) {
-        self.is_queued.store(false, Ordering::SeqCst);
-        let Poll::Ready(answer) = self.poll() else { return };
+        let Poll::Ready(answer) = self.poll_while_woken() else { return };
         let (future, slot) = {
             let mut state = self.state();
             (state.future.take(), state.slot.take())
@@ -107,25 +139,21 @@ where
     }
 }
 
-/// Starts a call that ends when its task is cancelled, as a wait without an end does.
-pub(crate) fn start_cancellable<F>(py: Python<'_>, work: F) -> PyResult<Py<PyAny>>
-where
-    F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
-{
-    begin(py, work, true)
+/// The effect of the cancellation of a task on its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnCancel {
+    /// The task leaves the call, which goes on to its outcome.
+    Leaves,
+    /// The task waits for the outcome of the call first.
+    Waits,
+    /// The call ends: it is a wait without an end.
+    Ends,
 }
 
 /// Starts a call on the running loop. Returns an awaitable for its answer.
 ///
-/// The first poll is here: it hands the call to the store. A cancelled task drops only its future; the call goes on to its outcome.
-pub(crate) fn start<F>(py: Python<'_>, work: F) -> PyResult<Py<PyAny>>
-where
-    F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
-{
-    begin(py, work, false)
-}
-
-fn begin<F>(py: Python<'_>, work: F, is_cancellable: bool) -> PyResult<Py<PyAny>>
+/// The first poll is here: it hands the call to the store.
+pub(crate) fn start<F>(py: Python<'_>, on_cancel: OnCancel, work: F) -> PyResult<Py<PyAny>>
 where
     F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
 {
@@ -133,7 +161,7 @@ where
     let state = State { work: Some(work), future: None, slot: None };
     let call = Arc::new(Call {
         state: Mutex::new(state),
-        is_queued: AtomicBool::new(false),
+        progress: AtomicU8::new(WAITS),
         event_loop: Arc::clone(&event_loop),
     });
     let polled = {
@@ -145,19 +173,34 @@ where
         Poll::Ready(Err(failed)) => Err(error::raise(py, &failed)),
         Poll::Pending => {
             // A wake-up before this line is in the inbox, which only this thread takes.
-            let future = running.call_method0(intern!(py, "create_future"))?;
+            let future = match on_cancel {
+                OnCancel::Waits => settling_future(&running)?,
+                OnCancel::Leaves | OnCancel::Ends => running.call_method0(intern!(py, "create_future"))?,
+            };
             let slot = event_loop.keep(Arc::clone(&call) as Arc<dyn Job>);
             let mut state = call.state();
             state.future = Some(future.clone().unbind());
             state.slot = Some(slot);
             drop(state);
-            if is_cancellable {
+            if on_cancel == OnCancel::Ends {
                 let cancel = Cancel { call: call as Arc<dyn Job>, event_loop, slot };
                 future.call_method1(intern!(py, "add_done_callback"), (cancel,))?;
             }
             Ok(future.unbind())
         }
     }
+}
+
+/// Makes a future that waits for its outcome before it is cancelled.
+fn settling_future<'py>(running: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = running.py();
+    let class = CLASS.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("throughline._settle")?.getattr("SettlingFuture")?.unbind())
+    })?;
+    let options = PyDict::new(py);
+    options.set_item(intern!(py, "loop"), running)?;
+    class.bind(py).call((), Some(&options))
 }
 
 /// Gives a future its answer, unless its task has left.

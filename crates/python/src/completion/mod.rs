@@ -14,7 +14,7 @@ mod ready;
 
 pub(crate) use self::{
     blocking::block_on,
-    call::{start, start_cancellable},
+    call::{OnCancel, start},
     event_loop::{EventLoop, Job, close_loops, forget_loops},
     ready::Ready,
 };

@@ -37,6 +37,13 @@ pub(crate) enum Backend {
     Postgres,
 }
 
+impl Backend {
+    /// Returns the maintenance of a SQLite file.
+    pub(crate) const fn maintenance(&self) -> Option<&Maintenance> {
+        if let Self::Sqlite(maintenance) = self { Some(maintenance) } else { None }
+    }
+}
+
 impl Url {
     pub(super) fn parse(url: &str) -> Result<Self> {
         if url == "memory:" {

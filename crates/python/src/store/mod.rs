@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     answer::Answer,
-    completion::{block_on, start},
+    completion::{OnCancel, block_on, start},
     error::{invalid, raise},
     json,
     layers::Parts,
@@ -207,7 +207,7 @@ pub(crate) fn open(
         let answer = block_on(py, &handle, false, work)?.map_err(|error| raise(py, &error))?;
         return answer.into_python(py);
     }
-    start(py, work)
+    start(py, OnCancel::Leaves, work)
 }
 
 struct Opening {

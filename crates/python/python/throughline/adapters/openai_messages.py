@@ -29,7 +29,7 @@ from .. import errors
 from .._throughline import mint_id
 
 if TYPE_CHECKING:
-    from .. import Store
+    from .. import Page, Store
     from ..sync import Store as BlockingStore
 
 T = TypeVar("T")
@@ -54,6 +54,9 @@ _ROLES = {
 # The value of the member `content` in the metadata: where the content of the message is.
 _TEXT, _BLOCKS, _ITEM = "text", "blocks", "item"
 
+# A message of another writer. An object of this module can be None.
+_OTHER = object()
+
 # The most messages of one page of a store.
 _PAGE = 1000
 
@@ -61,16 +64,20 @@ _PAGE = 1000
 _DELETIONS = 500
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 def dumps(value: object) -> str:
     """Encodes a value as compact JSON. It keeps text as UTF-8, unless the text has a lone surrogate.
 
     Raises ``TypeError`` if the value does not serialize, and ``ValueError`` for NaN and infinities, which JSON does not have.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _encode(value)
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        return _encode_ascii(value)
     return text
 
 
@@ -104,9 +111,26 @@ def encode(item: object) -> tuple[str, str, str]:
 
 def decode(message: Mapping[str, Any]) -> Any:
     """Returns the object of the API for a message in the wire format."""
-    stored = message["metadata"].get(MEMBERS)
-    content = message["content"]
-    if isinstance(stored, dict):
+    stored, content = message["metadata"].get(MEMBERS), message["content"]
+    item = _own(content, stored)
+    return _of_other_writer(message["id"], message["role"], content, stored) if item is _OTHER else item
+
+
+def decode_page(page: Page) -> list[Any]:
+    """Returns the objects of the API for the messages of a page."""
+    items = []
+    for at, (content, stored) in enumerate(page.rows(MEMBERS)):
+        item = _own(content, stored)
+        if item is _OTHER:
+            message = page.messages[at]
+            item = _of_other_writer(message.id, message.role, content, stored)
+        items.append(item)
+    return items
+
+
+def _own(content: list[Any], stored: Any) -> Any:
+    """Returns the object that this module has written, or the HTTP interface as one block. ``_OTHER`` for every other message."""
+    if stored.__class__ is dict:
         form = stored.get("content")
         if form == _TEXT and len(content) == 1 and isinstance(content[0], str):
             stored["content"] = content[0]
@@ -116,7 +140,7 @@ def decode(message: Mapping[str, Any]) -> Any:
             return stored
         if len(content) == 1 and (form == _ITEM or _is_item(content[0], stored.get("type"))):
             return content[0]
-    return _of_other_writer(message, stored if isinstance(stored, dict) else {})
+    return _OTHER
 
 
 def _is_item(block: object, kind: object) -> bool:
@@ -124,14 +148,15 @@ def _is_item(block: object, kind: object) -> bool:
     return kind not in (None, "message") and isinstance(block, dict) and block.get("type") == kind
 
 
-def _of_other_writer(message: Mapping[str, Any], stored: Mapping[str, Any]) -> Json:
+def _of_other_writer(id: str, role: str, content: list[Any], stored: Any) -> Json:
     """Returns a message that the host or the HTTP interface has written, as an item of the type ``message``."""
-    role = stored.get("role")
-    if not (isinstance(role, str) and _ROLES.get(role) == message["role"]):
-        role = message["role"]
-    item: Json = {"id": message["id"], "type": "message", "role": role, "content": []}
-    item["content"] = [_api_block(block, role == "assistant") for block in message["content"]]
-    item.update((name, value) for name, value in stored.items() if name not in item)
+    members: Json = stored if isinstance(stored, dict) else {}
+    of_api = members.get("role")
+    if isinstance(of_api, str) and _ROLES.get(of_api) == role:
+        role = of_api
+    item: Json = {"id": id, "type": "message", "role": role, "content": []}
+    item["content"] = [_api_block(block, role == "assistant") for block in content]
+    item.update((name, value) for name, value in members.items() if name not in item)
     return item
 
 

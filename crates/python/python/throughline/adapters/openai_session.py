@@ -12,13 +12,13 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
-from .openai_messages import addition, batch, decode, dumps, encode
+from .openai_messages import addition, batch, decode, decode_page, dumps, encode
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
     from agents.memory import SessionSettings
 
-    from .. import Store
+    from .. import Page, Store
 
 T = TypeVar("T")
 
@@ -105,17 +105,17 @@ class ThroughlineSession:
         """Adds items in one transaction: all of them, or none."""
         self._check_open()
         if items:
-            await settled(self._write([addition(self._thread, *encode(item)) for item in items]))
+            await self._write([addition(self._thread, *encode(item)) for item in items])
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Deletes the last item and returns it, in one transaction. ``None`` if there is none."""
         self._check_open()
-        return await settled(self._take(self._thread))
+        return await self._take(self._thread)
 
     async def clear_session(self) -> None:
         """Deletes all items. The thread stays, with its title and labels."""
         self._check_open()
-        await settled(self._clear())
+        await self._clear()
 
     async def close(self) -> None:
         """Closes the store if this session has opened it. Every later call raises ``RuntimeError``."""
@@ -150,6 +150,11 @@ class ThroughlineSession:
         store = self._store or await self._open()
         return json.loads(await store.run(args))
 
+    async def _run_to_end(self, args: str, answers: bool) -> Any:
+        """Runs a write. A task that is cancelled meanwhile waits for its outcome, and is cancelled then."""
+        store = self._store or await self._open()
+        return await store._engine.run_to_end(args, answers)
+
     def _limit(self, limit: int | None) -> int | None:
         """Returns how many items a read returns. ``None`` is all."""
         settings = self.session_settings
@@ -159,16 +164,23 @@ class ThroughlineSession:
 
     async def _messages(self, thread: str, limit: int | None) -> list[dict[str, Any]]:
         """Returns the final messages of a thread in the wire format, oldest first."""
+        return await self._read(thread, limit, lambda page: json.loads(page.json))
+
+    async def _items(self, thread: str, limit: int | None) -> list[Any]:
+        return await self._read(thread, limit, decode_page)
+
+    async def _read(self, thread: str, limit: int | None, decoded: Callable[[Page], list[T]]) -> list[T]:
+        """Reads the final messages of a thread, page by page from its end, and returns them oldest first."""
         self._check_open()
         store = self._store or await self._open()
         handle = store.thread(thread)
-        pages: list[list[dict[str, Any]]] = []
+        pages: list[list[T]] = []
         before: int | None = None
         left = limit
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
             page = await handle.page(limit=size, before=before, visibility="final")
-            messages = json.loads(page.json)
+            messages = decoded(page)
             pages.append(messages)
             for damaged in page.damaged:
                 logger.warning("thread %r: message %r is left out: %s", thread, damaged.id, damaged.detail)
@@ -181,25 +193,21 @@ class ThroughlineSession:
             return pages[0]
         return [message for page in reversed(pages) for message in page]
 
-    async def _items(self, thread: str, limit: int | None) -> list[Any]:
-        return [decode(message) for message in await self._messages(thread, limit)]
-
     async def _write(self, operations: list[str]) -> None:
         """Applies operations in one transaction. Their answers are not decoded."""
-        store = self._store or await self._open()
-        await store.run(operations[0] if len(operations) == 1 else batch(operations))
+        await self._run_to_end(operations[0] if len(operations) == 1 else batch(operations), False)
 
     async def _take(self, thread: str) -> Any:
         try:
-            answer = await self._run(f'{{"thread":{{"takeLast":{{"thread":{thread}}}}}}}')
+            answer = await self._run_to_end(f'{{"thread":{{"takeLast":{{"thread":{thread}}}}}}}', True)
         except errors.NotFound:
             return None
-        message = answer["thread"]["takeLast"].get("message")
+        message = json.loads(answer)["thread"]["takeLast"].get("message")
         return None if message is None else decode(message)
 
     async def _clear(self) -> None:
         try:
-            await self._write([f'{{"thread":{{"clear":{{"thread":{self._thread}}}}}}}'])
+            await self._run_to_end(f'{{"thread":{{"clear":{{"thread":{self._thread}}}}}}}', False)
         except errors.NotFound:
             pass  # A thread without a write has no items.
 
@@ -230,12 +238,9 @@ class ThroughlineSession:
                 return False
             additions = [addition(self._thread, *encode(item)) for item in output]
             expired = [] if prune_prefix is None else await self._expired(prune_prefix, expected[0]["seq"])
-            return await settled(self._replace([*expired, *expected], additions, page.last_seq))
+            return await self._replace([*expired, *expected], additions, page.last_seq)
 
-        # The items are decoded from a copy, because a message becomes its item.
-        return _CompactionSnapshot(
-            [decode(message) for message in json.loads(page.json)], not page.has_more, replace_suffix
-        )
+        return _CompactionSnapshot(decode_page(page), not page.has_more, replace_suffix)
 
     async def _expired(
         self, prune: Callable[[TResponseInputItem], bool], end: int
@@ -246,8 +251,8 @@ class ThroughlineSession:
         after: int | None = 0
         while after is not None:
             page = await handle.page(limit=_PAGE, after=after, visibility="final")
-            for message, copy in zip(json.loads(page.json), json.loads(page.json)):
-                if message["seq"] >= end or not prune(decode(copy)):
+            for message, item in zip(json.loads(page.json), decode_page(page)):
+                if message["seq"] >= end or not prune(item):
                     return expired
                 expired.append(message)
             after = page.next
@@ -262,8 +267,7 @@ class ThroughlineSession:
         ]
         items = ",".join([*deletions, *additions])
         try:
-            store = self._store or await self._open()
-            await store.run(f'{{"batch":{{"items":[{items}],"after":{last_seq}}}}}')
+            await self._run_to_end(f'{{"batch":{{"items":[{items}],"after":{last_seq}}}}}', False)
         except (errors.Stale, errors.Gone, errors.NotFound):
             return False
         return True
