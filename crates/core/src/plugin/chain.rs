@@ -47,20 +47,14 @@ pub struct Link<P, T> {
 }
 
 impl<P: Plugin, T: Tail> Tail for Link<P, T> {
-    fn run<O: Hooked>(
-        &self,
-        call: Call<O>,
-        context: &Context,
-    ) -> impl Future<Output = Result<Reply<O>>> + Send {
-        async move {
-            if let Some(refused) = refusal(self.site, &call, context) {
-                return Err(refused);
-            }
-            let rest = pin!(Place::new(&self.tail, |call: Call<O>| self.tail.run(call, context)));
-            let mut hook = pin!(GuardedFuture::idle(self.site, context.call()));
-            hook.as_mut().begin(|| O::hook(&*self.plugin, call, Next::new(rest)));
-            hook.await
+    async fn run<O: Hooked>(&self, call: Call<O>, context: &Context) -> Result<Reply<O>> {
+        if let Some(refused) = refusal(self.site, &call, context) {
+            return Err(refused);
         }
+        let rest = pin!(Place::new(&self.tail, |call: Call<O>| self.tail.run(call, context)));
+        let mut hook = pin!(GuardedFuture::idle(self.site, context.call()));
+        hook.as_mut().begin(|| O::hook(&*self.plugin, call, Next::new(rest)));
+        hook.await
     }
 }
 
