@@ -98,6 +98,7 @@ pub(crate) trait Answer {
 }
 
 impl Answer for PersistResponse {
+    #[inline]
     fn check(&self, call: &CallState) -> Result<(), &'static str> {
         call.shape.check_result(&self.result, &call.facts.tenant)
     }
@@ -110,19 +111,23 @@ impl<F> GuardedFuture<F> {
     /// each move copies all of them.
     #[inline]
     pub(crate) fn start(index: u8, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) -> Self {
-        let mut guarded = Self::idle(index, Arc::clone(request.context.call()));
+        let mut guarded =
+            Self { state: State::Failed(None), call: Arc::clone(request.context.call()), index };
         let Self { state, call: facts, .. } = &mut guarded;
         if let Some(refused) = refusal(index, facts, &request) {
             *state = refused;
             return guarded;
         }
-        let called = at_site(facts, index, || {
+        facts.cursor().store(index, Relaxed);
+        let at_work = (AtWork::on(facts), AtSite::new(facts, index));
+        let called = catch_unwind(AssertUnwindSafe(|| {
             let running = call(request);
             // Always true. It shows the compiler that there is no value to drop, and the assignment then needs no copy.
             if matches!(state, State::Failed(None)) {
                 *state = State::Running(running);
             }
-        });
+        }));
+        drop(at_work);
         facts.cursor().store(CallState::outside(index), Relaxed);
         if let Err(payload) = called {
             *state = State::Failed(Some(panicked(&*payload)));
@@ -140,19 +145,15 @@ impl<F, C: Borrow<Arc<CallState>>> GuardedFuture<F, C> {
     /// Calls the layer.
     pub(crate) fn begin(self: Pin<&mut Self>, call: impl FnOnce() -> F) {
         let mut this = self.project();
-        let called = at_site((*this.call).borrow(), *this.index, || this.state.set(State::Running(call())));
+        let (facts, index): (&Arc<CallState>, u8) = ((*this.call).borrow(), *this.index);
+        facts.cursor().store(index, Relaxed);
+        let at_work = (AtWork::on(facts), AtSite::new(facts, index));
+        let called = catch_unwind(AssertUnwindSafe(|| this.state.set(State::Running(call()))));
+        drop(at_work);
         if let Err(payload) = called {
             this.state.set(State::Failed(Some(panicked(&*payload))));
         }
     }
-}
-
-/// Runs code of the layer `index`: records it as the site at work, and contains its panic.
-#[inline]
-fn at_site(call: &Arc<CallState>, index: u8, code: impl FnOnce()) -> std::thread::Result<()> {
-    call.cursor().store(index, Relaxed);
-    let _at_work = (AtWork::on(call), AtSite::new(call, index));
-    catch_unwind(AssertUnwindSafe(code))
 }
 
 /// Returns the state of a layer that must not be called, because the outer layer forwarded something else than it received.
@@ -190,7 +191,10 @@ where
             StateProjection::Running(future) => {
                 // The answer is large. `catch_unwind` would move its result, so that the answer is checked in place.
                 let mut answer = Poll::Pending;
-                let polled = at_site(call, index, || put_ready(&mut answer, future.poll(cx)));
+                call.cursor().store(index, Relaxed);
+                let at_work = (AtWork::on(call), AtSite::new(call, index));
+                let polled = catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, future.poll(cx))));
+                drop(at_work);
                 match (polled, &answer) {
                     // The cursor stays at the innermost site.
                     (Ok(()), Poll::Pending) => return Poll::Pending,
