@@ -126,7 +126,7 @@ impl Plugin for Inner {
         let _dropped = SetOnDrop(Arc::clone(&self.seen.inner_was_dropped));
         self.seen.inner.lock().unwrap().push(O::KIND);
         if self.waits {
-            pending().await
+            pending::<()>().await;
         }
         next.run(call).await
     }
