@@ -41,6 +41,27 @@ async fn open(url: &str) -> Persistence {
     Persistence::builder().backend(backend).build().unwrap()
 }
 
+/// Waits until the store has a full-text index with this word. Without one, other programs do not know that the host wants one.
+async fn wait_for_index(db: &Persistence, word: &str) {
+    loop {
+        let found = db.search(SearchMessages::new(word, 1)).await.unwrap();
+        // A hit can be found before the index is complete.
+        if !found.hits.is_empty() && found.indexed.get() > 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Ends the writer of a test, also when the test fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// The URL for a role that may only select from the store.
 fn inspector(cluster: &Cluster) -> String {
     let sql = "CREATE ROLE inspector LOGIN PASSWORD 'p'; GRANT USAGE ON SCHEMA throughline TO inspector; \
@@ -75,6 +96,7 @@ async fn a_role_that_may_only_select_runs_every_reading_command_next_to_a_live_w
     for text in ["Where to? Lisbon", "To the sea", "By train"] {
         trip.add(NewMessage::user(text).with_metadata(metadata.clone())).await.unwrap();
     }
+    wait_for_index(&db, "lisbon").await;
     db.close().await.unwrap();
     let inspector = inspector(&cluster);
     let folder = tempfile::tempdir().unwrap();
@@ -92,6 +114,7 @@ async fn a_role_that_may_only_select_runs_every_reading_command_next_to_a_live_w
             }
             added
         });
+        let stop = StopOnDrop(&stopped);
         for (arguments, code) in [
             (&["threads"][..], 0),
             (&["show", "trip"], 0),
@@ -121,7 +144,7 @@ async fn a_role_that_may_only_select_runs_every_reading_command_next_to_a_live_w
                 }
             }
         }
-        stopped.store(true, Relaxed);
+        drop(stop);
         assert!(writer.join().unwrap() > 0);
     });
     let on = |arguments: &[&str]| run(&[&["--store", &inspector, "--json"], arguments].concat()).json();
@@ -195,14 +218,7 @@ async fn commands_that_write_keep_the_index_and_show_their_plan_first() {
     for text in ["Where to?", "東京タワーへ", "By train"] {
         db.thread("trip").add(NewMessage::user(text)).await.unwrap();
     }
-    // A hit can be found before the index is complete.
-    loop {
-        let found = db.search(SearchMessages::new("京タ", 1)).await.unwrap();
-        if !found.hits.is_empty() && found.indexed.get() > 0 {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+    wait_for_index(&db, "京タ").await;
     db.close().await.unwrap();
     let on = |arguments: &[&str]| {
         let ran = run(&[&["--store", &url, "--json"], arguments].concat());
