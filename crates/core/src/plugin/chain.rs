@@ -17,7 +17,7 @@ use tower::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Next, Plugin, hook::Hooked, rest::Place};
+use super::{Next, Plugin, hook::Hooked, rest::InlineRest};
 use crate::{
     Call, Context, PersistError, PersistRequest, PersistResponse, Reply, Result,
     context::{AtWork, CallState},
@@ -51,7 +51,7 @@ impl<P: Plugin, T: Tail> Tail for Link<P, T> {
         if let Some(refused) = refusal(self.site, &call, context) {
             return Err(refused);
         }
-        let rest = pin!(Place::new(&self.tail, |call: Call<O>| self.tail.run(call, context)));
+        let rest = pin!(InlineRest::new(&self.tail, |call: Call<O>| self.tail.run(call, context)));
         let mut hook = pin!(GuardedFuture::idle(self.site, context.call()));
         hook.as_mut().begin(|| O::hook(&*self.plugin, call, Next::new(rest)));
         hook.await

@@ -28,9 +28,9 @@ pub(super) trait Rest<O: Operation>: Send {
     fn read<'a>(self: Pin<&'a mut Self>, read: Call<ReadArgs>) -> BoxFuture<'a, Result<Reply<ReadArgs>>>;
 }
 
-/// The place of the rest of a stack in the future of a plugin. `run` turns a call into the future `F`.
+/// The rest of a stack inside the future of a plugin. `run` turns a call into the future `F`.
 #[pin_project]
-pub(super) struct Place<'t, O, T, R, F> {
+pub(super) struct InlineRest<'t, O, T, R, F> {
     tail: &'t T,
     run: R,
     #[pin]
@@ -38,13 +38,13 @@ pub(super) struct Place<'t, O, T, R, F> {
     operation: PhantomData<fn(O)>,
 }
 
-impl<'t, O, T, R: Fn(Call<O>) -> F, F> Place<'t, O, T, R, F> {
+impl<'t, O, T, R: Fn(Call<O>) -> F, F> InlineRest<'t, O, T, R, F> {
     pub(super) const fn new(tail: &'t T, run: R) -> Self {
         Self { tail, run, running: None, operation: PhantomData }
     }
 }
 
-impl<O, T, R, F> Rest<O> for Place<'_, O, T, R, F>
+impl<O, T, R, F> Rest<O> for InlineRest<'_, O, T, R, F>
 where
     O: Hooked,
     T: Tail,

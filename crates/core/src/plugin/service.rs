@@ -10,7 +10,7 @@ use tower_service::Service;
 use super::{
     Next, Plugin,
     chain::{End, Tail},
-    rest::Place,
+    rest::InlineRest,
 };
 use crate::{
     Call, PersistError, PersistRequest, PersistResponse, Result,
@@ -62,7 +62,7 @@ where
                 Box::pin(async move {
                     let (plugin, end) = &*shared;
                     let call = Call { op: $op, context: context.clone() };
-                    let rest = pin!(Place::new(end, |call| end.run(call, &context)));
+                    let rest = pin!(InlineRest::new(end, |call| end.run(call, &context)));
                     plugin.$method(call, Next::new(rest)).await.map(PersistResponse::from)
                 })
             };
