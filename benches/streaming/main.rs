@@ -5,23 +5,26 @@
 //! counts whole pages of the page cache: two for each frame of the WAL, because a frame is not aligned to pages.
 //!
 //! Prints one line per figure: `figure NAME VALUE UNIT`. Linux only. Run it with `cargo bench -p throughline-benches
-//! --bench streaming [-- --rounds N]`.
+//! --bench streaming [-- [--rounds N] [--seconds N] [--only appends|reading_speed|ends]]`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
 mod arguments;
+mod ends;
 #[path = "../kit/figures.rs"]
 mod figures;
 mod io_counters;
 mod measured;
 mod modes;
+mod reading_speed;
 #[path = "../kit/stack.rs"]
 mod stack;
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use measured::Measured;
 use modes::{Appends, WriteMode, rewrite_raw, run};
+use reading_speed::{Replies, report_core, report_written};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -31,9 +34,28 @@ const MANY: Appends = Appends { count: 2000, bytes: 32 };
 /// Appends of one byte, which measure the cost of a commit alone.
 const ONE_BYTE: Appends = Appends { count: 1000, bytes: 1 };
 
+/// The numbers of drafts at reading speed.
+const DRAFTS: [usize; 3] = [1, 64, 1000];
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let rounds = arguments::given("rounds")?.unwrap_or(5);
+    let rounds: usize = arguments::given("rounds")?.unwrap_or(5);
+    let seconds = arguments::given("seconds")?.unwrap_or(10);
+    let only: Option<String> = arguments::given("only")?;
+    let is_wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if is_wanted("appends") {
+        measure_appends(rounds).await?;
+    }
+    if is_wanted("reading_speed") {
+        measure_reading_speed(rounds.min(3), Duration::from_secs(seconds)).await?;
+    }
+    if is_wanted("ends") {
+        ends::measure(FEW).await?;
+    }
+    Ok(())
+}
+
+async fn measure_appends(rounds: usize) -> Result<(), Failure> {
     let mut measured = Measured::default();
     for _ in 0..rounds {
         measured.one_byte.push(run(WriteMode::Append, ONE_BYTE).await?);
@@ -46,5 +68,25 @@ async fn main() -> Result<(), Failure> {
         measured.draft.push(run(WriteMode::Draft, FEW).await?);
     }
     measured.report();
+    Ok(())
+}
+
+async fn measure_reading_speed(rounds: usize, span: Duration) -> Result<(), Failure> {
+    let one = Replies { count: 1, span };
+    let (mut rewrites, mut raw) = (Vec::new(), Vec::new());
+    let mut drafts = DRAFTS.map(|count| (count, Vec::new()));
+    for _ in 0..rounds {
+        for (count, costs) in &mut drafts {
+            costs.push(Replies { count: *count, span }.through_drafts().await?);
+        }
+        rewrites.push(one.by_rewrite().await?);
+        raw.push(one.by_raw_appends()?);
+    }
+    for (count, costs) in &drafts {
+        report_written(&format!("draft.{count}"), costs);
+        report_core(*count, costs);
+    }
+    report_written("rewrite", &rewrites);
+    report_written("raw_append", &raw);
     Ok(())
 }

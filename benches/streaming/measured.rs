@@ -31,21 +31,10 @@ impl Measured {
         figure("streaming.bytes_per_patch", median(&each(&self.patch, handed_per_commit)), "bytes");
         let dirtied = each(&self.one_byte, |cost| cost.dirtied / cost.commits as f64);
         figure("streaming.dirtied_per_commit", median(&dirtied), "bytes");
-        let over = |costs: &[Cost], appends: Appends| {
-            let beyond = costs.iter().zip(&per_commit).map(|(cost, constant)| {
-                (cost.handed - constant * cost.commits as f64) / appends.total() as f64
-            });
-            median(&beyond.collect::<Vec<_>>())
-        };
-        figure("streaming.write_amplification", over(&self.few, FEW), "x");
-        figure("streaming.write_amplification_2000", over(&self.many, MANY), "x");
-        figure("streaming.write_amplification_settled", over(&self.settled, FEW), "x");
-        let dirtied = self.few.iter().zip(&self.one_byte);
-        let dirtied = dirtied.map(|(few, one)| (few.dirtied - one.dirtied) / FEW.total() as f64);
-        figure("streaming.dirtied_amplification", median(&dirtied.collect::<Vec<_>>()), "x");
         let per_byte = |costs, appends: Appends| each(costs, |cost| cost.handed / appends.total() as f64);
         let (few, many) = (per_byte(&self.few, FEW), per_byte(&self.many, MANY));
         figure("streaming.total_per_byte", median(&few), "x");
+        figure("streaming.total_per_byte_settled", median(&per_byte(&self.settled, FEW)), "x");
         figure("streaming.growth", ratio(&many, &few), "x");
         figure("streaming.vs_rewrite_bytes", ratio(&per_byte(&self.rewrite, FEW), &few), "x");
         figure("streaming.vs_rusqlite_rewrite_bytes", ratio(&per_byte(&self.raw_rewrite, FEW), &few), "x");
@@ -68,12 +57,6 @@ impl Measured {
         figure("streaming.draft_appends", median(&appends), "appends/s");
         let total = each(&self.draft, |cost| cost.handed / FEW.total() as f64);
         figure("streaming.draft_total_per_byte", median(&total), "x");
-        let beyond = self
-            .draft
-            .iter()
-            .zip(each(&self.one_byte, handed_per_commit))
-            .map(|(cost, constant)| (cost.handed - constant * cost.commits as f64) / FEW.total() as f64);
-        figure("streaming.draft_write_amplification", median(&beyond.collect::<Vec<_>>()), "x");
     }
 }
 

@@ -102,7 +102,7 @@ impl Appends {
     }
 
     /// Returns the text of append `n`: its number, padded or truncated to the length.
-    fn text_of(self, n: usize) -> String {
+    pub(crate) fn text_of(self, n: usize) -> String {
         let mut text = format!("{n} and so on, and on, and on, and on, and on");
         text.truncate(self.bytes);
         text
@@ -126,13 +126,14 @@ pub(crate) fn rewrite_raw(appends: Appends) -> Result<Cost, Failure> {
     Ok(Cost { commits: appends.count as u64, ..before.cost(took)? })
 }
 
-fn open_raw(path: &Path) -> Result<rusqlite::Connection, Failure> {
+pub(crate) fn open_raw(path: &Path) -> Result<rusqlite::Connection, Failure> {
     let connection = rusqlite::Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(
         "CREATE TABLE messages (message_pk INTEGER PRIMARY KEY, content TEXT NOT NULL) STRICT;
-         INSERT INTO messages VALUES (1, '[]');",
+         INSERT INTO messages VALUES (1, '[]');
+         CREATE TABLE parts (part_pk INTEGER PRIMARY KEY, message_pk INTEGER NOT NULL, part TEXT NOT NULL) STRICT;",
     )?;
     Ok(connection)
 }
