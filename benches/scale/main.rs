@@ -2,7 +2,8 @@
 //! the time of a page, an addition, a list, a search and the opening. One run measures both stores alternately.
 //!
 //! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds. Run it with
-//! `cargo bench -p throughline-benches --bench scale [-- [--rounds N] [--messages N]]`. Ten million messages need 20 GB of disk.
+//! `cargo bench -p throughline-benches --bench scale [-- [--rounds N] [--messages N]]`. Linux only. Ten million messages
+//! need 40 GB of disk.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]

@@ -3,10 +3,20 @@
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use throughline::{Content, Role, Thread, messages::{ContentChange, UpdateMode}, sqlite::SqliteBackend};
+use throughline::{
+    Content, Role, Thread,
+    messages::{ContentChange, UpdateMode},
+    sqlite::SqliteBackend,
+};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{Failure, figures::{figure, median}, io_counters::IoCounters, modes::open_raw, stack};
+use crate::{
+    Failure,
+    figures::{figure, median},
+    io_counters::IoCounters,
+    modes::open_raw,
+    stack,
+};
 
 /// A token with its space. A draft gets 50 of them a second.
 const TOKEN: &str = "word ";
