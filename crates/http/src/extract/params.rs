@@ -102,6 +102,9 @@ impl Params {
     pub(crate) fn metadata(&mut self) -> Result<Metadata, Problem> {
         let mut metadata = Metadata::new();
         for (name, json) in self.members("metadata")? {
+            if name.is_empty() {
+                return Err(Problem::invalid("the query parameter `metadata[]` has no name of a field"));
+            }
             let value = RawValue::from_string(json).map_err(|_| {
                 let detail = "is not JSON: a string has quotes, as in \"A-17\"";
                 Problem::invalid(format!("the query parameter `metadata[{name}]` {detail}"))
@@ -196,6 +199,8 @@ mod tests {
         assert_eq!(detail(&params.end().unwrap_err()), "the route has no query parameter `metadata`");
         let twice = Params::parse("metadata[a]=1&metadata[a]=1").metadata().unwrap_err();
         assert_eq!(detail(&twice), "the query has several parameters `metadata[a]`");
+        let nameless = Params::parse("metadata[]=true").metadata().unwrap_err();
+        assert_eq!(detail(&nameless), "the query parameter `metadata[]` has no name of a field");
         let text = Params::parse("metadata[orderId]=A-17").metadata().unwrap_err();
         assert_eq!(
             detail(&text),
