@@ -110,6 +110,9 @@ impl<L, B> Builder<L, B> {
 
     /// Adds a plugin inside the earlier layers. The plugin states its own name and phase. Plugins that are added one after the
     /// other share one allocation for each call.
+    ///
+    /// The order is the one in which the host adds them; [`build`](Self::build) refuses one that the phases forbid. For plugins
+    /// that the host chooses at run time, use [`layers`](Self::layers) with a [`PluginLayer`](crate::PluginLayer) of each.
     pub fn plugin<P: Plugin>(mut self, plugin: P) -> Builder<L::With<P>, B>
     where
         L: TakesPlugin,
