@@ -1,6 +1,7 @@
 //! The planned faults and their counters.
 
 use std::{
+    collections::BTreeSet,
     ffi::c_int,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
@@ -32,6 +33,16 @@ struct State {
     /// The calls that block, and how many of them wait.
     hangs: Option<(Call, FileKind)>,
     hanging: u64,
+    pages: Pages,
+}
+
+/// The offsets of the pages of the main file that the disk may lack.
+#[derive(Debug)]
+struct Pages {
+    /// Written, and not synced yet.
+    unsynced: BTreeSet<i64>,
+    /// Written before a sync that failed. A later sync does not write them: the kernel considers them written.
+    lost: BTreeSet<i64>,
 }
 
 /// A fault of one call.
@@ -50,6 +61,7 @@ pub(super) static FAULTS: Faults = Faults {
         lie: Lie::None,
         hangs: None,
         hanging: 0,
+        pages: Pages { unsynced: BTreeSet::new(), lost: BTreeSet::new() },
     }),
     released: Condvar::new(),
     bytes_written: AtomicU64::new(0),
@@ -124,6 +136,13 @@ impl Faults {
         self.synced.load(Ordering::SeqCst)
     }
 
+    /// Returns how many pages of main files a failed sync lost: they were not written again since. The process may have
+    /// one main file only.
+    #[must_use]
+    pub fn lost_pages(&self) -> usize {
+        self.state().pages.lost.len()
+    }
+
     /// Returns how many bytes were written to all files.
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
@@ -157,8 +176,26 @@ impl Faults {
         self.lied.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(super) fn has_synced(&self) {
+    pub(super) fn has_synced(&self, file: FileKind) {
         self.synced.fetch_add(1, Ordering::SeqCst);
+        if file == FileKind::Main {
+            self.state().pages.unsynced.clear();
+        }
+    }
+
+    pub(super) fn has_not_synced(&self, file: FileKind) {
+        if file == FileKind::Main {
+            let Pages { unsynced, lost } = &mut self.state().pages;
+            lost.append(unsynced);
+        }
+    }
+
+    pub(super) fn has_written_at(&self, file: FileKind, offset: i64) {
+        if file == FileKind::Main {
+            let pages = &mut self.state().pages;
+            pages.lost.remove(&offset);
+            pages.unsynced.insert(offset);
+        }
     }
 
     pub(super) fn has_written(&self, bytes: c_int) {

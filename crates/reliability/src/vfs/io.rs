@@ -143,6 +143,7 @@ unsafe extern "C" fn write(
     let code = below!(file, xWrite(buffer, bytes, offset));
     if code == ffi::SQLITE_OK {
         FAULTS.has_written(bytes);
+        FAULTS.has_written_at(kind(file), offset);
         // SAFETY: SQLite calls methods of files that it has open, each in one thread at a time.
         let file = unsafe { File::of(file) };
         file.is_begun |= file.kind == FileKind::Wal && offset == 0;
@@ -162,6 +163,7 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c
 
 unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     if let Some(code) = fails(file, Call::Sync) {
+        FAULTS.has_not_synced(kind(file));
         return code;
     }
     let lie = FAULTS.current_lie();
@@ -180,7 +182,7 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
         }
         file.is_begun = false;
     }
-    FAULTS.has_synced();
+    FAULTS.has_synced(kind(file));
     below!(file, xSync(flags))
 }
 
@@ -192,7 +194,7 @@ fn settle(file: *mut sqlite3_file) -> c_int {
     // SAFETY: SQLite calls methods of files that it has open, each in one thread at a time.
     match unsafe { File::of(file) }.take_owed_log() {
         Some(log) => {
-            FAULTS.has_synced();
+            FAULTS.has_synced(FileKind::Wal);
             below!(log, xSync(ffi::SQLITE_SYNC_NORMAL))
         }
         None => ffi::SQLITE_OK,

@@ -27,7 +27,8 @@ impl Drop for CheckpointLock {
 }
 
 impl FileGuard {
-    /// Takes the lock for a checkpoint. Returns `None` while a second library has the store open.
+    /// Takes the lock for a checkpoint. Returns `None` while a second library has the store open, and while a checkpoint
+    /// would leave out pages that the file [may lack](Self::has_lost_copies).
     ///
     /// # Errors
     /// The WAL or the file is not what SQLite wrote.
@@ -36,7 +37,7 @@ impl FileGuard {
             files.begin_checkpoint();
         }
         let lock = CheckpointLock(Arc::clone(self));
-        Ok(self.may_checkpoint()?.then_some(lock))
+        Ok((self.may_checkpoint()? && !self.has_lost_copies()).then_some(lock))
     }
 }
 

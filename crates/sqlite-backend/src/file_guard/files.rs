@@ -92,7 +92,7 @@ impl Files {
         Ok(())
     }
 
-    fn checkpoints(&self) -> MutexGuard<'_, u32> {
+    pub(super) fn checkpoints(&self) -> MutexGuard<'_, u32> {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

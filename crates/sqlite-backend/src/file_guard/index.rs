@@ -8,6 +8,10 @@ const HEADER: usize = 48;
 const LOG_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
+/// In the wal-index, behind both copies of the header: the number of pages of the WAL that the file has.
+pub(super) const COPIES_AT: u64 = 2 * HEADER as u64;
+pub(super) const NO_COPIES: [u8; 4] = [0; 4];
+
 /// The header of the wal-index, both copies. It changes with each commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header([u8; 2 * HEADER]);
@@ -72,10 +76,10 @@ impl Header {
 
 /// Returns whether the index says that the file holds every committed frame of the WAL.
 pub(super) fn is_checkpointed(index: &File) -> io::Result<bool> {
-    let mut backfilled = [0; 4];
-    index.read_exact_at(&mut backfilled, 2 * HEADER as u64)?;
+    let mut copies = NO_COPIES;
+    index.read_exact_at(&mut copies, COPIES_AT)?;
     let header = Header::read(index)?;
-    Ok(header.is_whole() && u64::from(u32::from_ne_bytes(backfilled)) >= header.last_frame())
+    Ok(header.is_whole() && u64::from(u32::from_ne_bytes(copies)) >= header.last_frame())
 }
 
 /// Returns whether the header of a WAL has the checksum that SQLite gave it.

@@ -42,6 +42,8 @@ pub(crate) struct FileGuard {
     /// The last time that the file system refused the locks.
     refused: Mutex<Option<Instant>>,
     has_warned: AtomicBool,
+    /// A sync of the file failed, and SQLite still counts pages of the WAL as copied into it.
+    pub(super) has_lost_copies: AtomicBool,
     failpoints: Failpoints,
 }
 
@@ -70,6 +72,7 @@ impl FileGuard {
             files: Mutex::new(None),
             refused: Mutex::new(None),
             has_warned: AtomicBool::new(false),
+            has_lost_copies: AtomicBool::new(false),
             failpoints,
         };
         if let Err(error) = guard.open(&mut guard.files(), None) {

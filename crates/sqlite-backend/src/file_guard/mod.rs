@@ -12,7 +12,8 @@
 //! - the writer lock, in each transaction. SQLite takes it first, by `BEGIN IMMEDIATE`. The store then exchanges it for
 //!   an OFD lock, and the header of the wal-index shows whether another writer committed between the two.
 //!
-//! While the store runs a checkpoint, no other library opens the `-shm`.
+//! While the store runs a checkpoint, no other library opens the `-shm`. After a failed sync of the file, the next
+//! checkpoint copies all pages of the WAL again.
 //!
 //! Locks do not reveal a library that began before the exchange. So a transaction continues only while no second
 //! library has the `-shm` open. A watch (`inotify`) reports whether a program opened it since the last check; only then
@@ -32,6 +33,8 @@ mod length;
 mod linux;
 #[cfg(target_os = "linux")]
 mod lock;
+#[cfg(target_os = "linux")]
+mod lost_copies;
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,12 @@
 //! The guard for systems without OFD locks: it relies on SQLite's own locks.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rusqlite::Connection;
 
@@ -8,7 +14,10 @@ use super::Identity;
 use crate::{error::EngineError, failpoint::Failpoints};
 
 #[derive(Debug)]
-pub(crate) struct FileGuard;
+pub(crate) struct FileGuard {
+    /// A sync of the file failed. Only the next opening of the store copies all pages of the WAL again.
+    has_lost_copies: AtomicBool,
+}
 
 #[derive(Debug)]
 #[must_use = "when it is dropped, the lock is released"]
@@ -20,7 +29,17 @@ pub(crate) struct CheckpointLock;
 
 impl FileGuard {
     pub(crate) fn new(_: &Path, _: Failpoints) -> Self {
-        Self
+        Self { has_lost_copies: AtomicBool::new(false) }
+    }
+
+    /// Handles a failed sync of the file: no checkpoint runs any more.
+    pub(crate) fn sync_failed(&self) {
+        self.has_lost_copies.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the file may lack pages that SQLite counts as copied into it.
+    pub(crate) fn has_lost_copies(&self) -> bool {
+        self.has_lost_copies.load(Ordering::Relaxed)
     }
 
     pub(crate) const fn exchange(
@@ -44,8 +63,8 @@ impl FileGuard {
         Ok(true)
     }
 
-    pub(crate) const fn lock_for_checkpoint(self: &Arc<Self>) -> Result<Option<CheckpointLock>, EngineError> {
-        Ok(Some(CheckpointLock))
+    pub(crate) fn lock_for_checkpoint(self: &Arc<Self>) -> Result<Option<CheckpointLock>, EngineError> {
+        Ok((!self.has_lost_copies()).then_some(CheckpointLock))
     }
 
     pub(crate) const fn expect_database(&self) -> Result<(), EngineError> {

@@ -25,7 +25,7 @@ pub(super) fn checkpoint_into_file(
     if file_identity.can_checkpoint() {
         match guard.lock_for_checkpoint() {
             Ok(Some(_lock)) => {
-                if let Ok(Some(0)) = run_checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
+                if let Ok(Some(0)) = run_checkpoint(connection, guard, "PRAGMA wal_checkpoint(PASSIVE)") {
                     file_identity.record_checkpointed();
                 }
             }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, ErrorCode, Row};
 
 use crate::{
     connection,
@@ -183,7 +183,7 @@ impl Wal {
     ) -> Result<Option<i64>, EngineError> {
         let Some(_lock) = self.guard.lock_for_checkpoint()? else { return Ok(None) };
         health_state.begin_step(WriterStep::Checkpoint);
-        let result = run_checkpoint(connection, how);
+        let result = run_checkpoint(connection, &self.guard, how);
         health_state.end_step();
         Ok(result?)
     }
@@ -258,7 +258,7 @@ impl Wal {
 }
 
 /// Checkpoints the complete WAL and truncates it, if no reader uses it.
-const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+pub(super) const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// Returns the path of the WAL of a file.
 pub(crate) fn path_of(path: &Path) -> PathBuf {
@@ -280,12 +280,25 @@ pub(crate) fn length(wal: &Path) -> u64 {
 
 /// Runs a checkpoint. Other connections that are busy, and pages that stay in the WAL, are no error. Returns how many
 /// pages stay; `None` if another process runs a checkpoint, so that the number is unknown.
-pub(super) fn run_checkpoint(connection: &Connection, how: &'static str) -> rusqlite::Result<Option<i64>> {
+pub(super) fn run_checkpoint(
+    connection: &Connection,
+    guard: &FileGuard,
+    how: &'static str,
+) -> rusqlite::Result<Option<i64>> {
     let pages = |row: &Row<'_>| Ok((row.get(1)?, row.get(2)?));
-    match connection.prepare_cached(how)?.query_row([], pages) {
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(None),
-        pages => pages.map(left),
+    let result = connection.prepare_cached(how)?.query_row([], pages);
+    match result.as_ref().err().and_then(rusqlite::Error::sqlite_error_code) {
+        Some(ErrorCode::DatabaseBusy) => return Ok(None),
+        Some(ErrorCode::SystemIoFailure) => {
+            guard.sync_failed();
+            if guard.has_lost_copies() {
+                // Otherwise SQLite runs a checkpoint when it closes the last connection, and deletes the WAL.
+                connection::keep_wal_on_close(connection);
+            }
+        }
+        _ => {}
     }
+    result.map(left)
 }
 
 /// Returns how many pages of the WAL are not checkpointed; SQLite reports -1 for both numbers if it has not begun.

@@ -20,7 +20,7 @@ use super::{
     progress::Progress,
     space::Space,
     transaction::execute,
-    wal::{Wal, path_of},
+    wal::{TRUNCATE, Wal, path_of, run_checkpoint},
 };
 use crate::{
     SqliteOptions,
@@ -523,7 +523,7 @@ impl Worker {
         // A second library has the WAL open, and does not see the locks by which SQLite determines whether it is the
         // last user. SQLite then leaves the WAL to that library, and the next opening reads it.
         let checkpointed = reached.and_then(|()| match &lock {
-            Some(_) => connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
+            Some(_) => run_checkpoint(&connection, &self.guard, TRUNCATE).map(drop),
             None => Ok(()),
         });
         if lock.is_some() {
