@@ -44,30 +44,30 @@ struct Example {
 
 /// Builds them all, runs them all.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
-    let examples = build(workspace)?;
+    let mut examples = build(workspace)?;
+    let optimized = build_quickstart(workspace)?;
+    examples.retain(|example| example.name != QUICKSTART);
     if let Err(why) = postgres::installation(workspace) {
         skips.add("the example many_hosts", why.to_string());
     }
-    for example in &examples {
+    for example in examples.iter().chain([&optimized]) {
         let args: Vec<PathBuf> = arguments(&example.name).iter().map(PathBuf::from).collect();
         start(workspace, example, &example.name, &args)?;
     }
-    real_transcripts(workspace, &examples, skips)
+    real_transcripts(workspace, &optimized, skips)
 }
 
-/// Builds all of them, optimized.
+/// Builds all of them, for the profile whose dependencies the tests have compiled.
 fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     let metadata = workspace.metadata();
     let folder = metadata.root.join("examples");
     let packages = metadata.packages.iter().filter(|package| package.manifest.starts_with(&folder));
     let packages = packages.flat_map(|package| ["--package", &package.name]);
     let build = workspace
-        .cargo(["build", "--release", "--package", &metadata.root_package()?.name])
+        .cargo(["build", "--package", &metadata.root_package()?.name])
         .args(packages)
         .args(["--examples", "--bins"]);
-    build.show();
-    let messages = build.args(["--message-format=json-render-diagnostics"]).capture()?;
-    let mut examples: Vec<Example> = messages.lines().filter_map(built_example).collect();
+    let mut examples = built(build)?;
     examples.sort_by(|a, b| a.name.cmp(&b.name));
     let missing = not_built(&declared(metadata)?, &examples);
     if missing.is_empty() {
@@ -76,6 +76,19 @@ fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     let missing = missing.join(", ");
     Err(format!("not built: {missing} (cargo leaves out what requires features that are off by default)")
         .into())
+}
+
+/// Builds the example that the README starts with as the README does: optimized, with the default features.
+fn build_quickstart(workspace: &Workspace) -> Result<Example> {
+    let examples = built(workspace.cargo(["build", "--release", "--example", QUICKSTART]))?;
+    examples.into_iter().next().ok_or_else(|| format!("there is no example `{QUICKSTART}`").into())
+}
+
+/// Returns the examples that a build announces.
+fn built(build: Process) -> Result<Vec<Example>> {
+    build.show();
+    let messages = build.args(["--message-format=json-render-diagnostics"]).capture()?;
+    Ok(messages.lines().filter_map(built_example).collect())
 }
 
 /// The names of the examples in the manifests: those of the root package, and the programs of the packages below `examples`.
@@ -105,11 +118,6 @@ fn built_example(message: &str) -> Option<Example> {
     is_example.then_some(Example { name, executable })
 }
 
-fn find<'a>(examples: &'a [Example], name: &str) -> Result<&'a Example> {
-    let found = examples.iter().find(|example| example.name == name);
-    found.ok_or_else(|| format!("there is no example `{name}`").into())
-}
-
 /// Runs it in a folder of its own, which stays there after the run.
 fn start(workspace: &Workspace, example: &Example, folder: &str, args: &[PathBuf]) -> Result {
     let folder = workspace.metadata().target.join("xtask").join("examples").join(folder);
@@ -120,12 +128,11 @@ fn start(workspace: &Workspace, example: &Example, folder: &str, args: &[PathBuf
     Process::new(&example.executable, &folder).args(args).limit(LIMIT).run()
 }
 
-fn real_transcripts(workspace: &Workspace, examples: &[Example], skips: &mut Skips) -> Result {
+fn real_transcripts(workspace: &Workspace, quickstart: &Example, skips: &mut Skips) -> Result {
     let Ok(data) = workspace.root().join(TRANSCRIPTS).canonicalize() else {
         skips.add("quickstart on real transcripts", format!("{TRANSCRIPTS} is absent"));
         return Ok(());
     };
-    let quickstart = find(examples, QUICKSTART)?;
     start(workspace, quickstart, "quickstart-transcripts", &transcripts(&data)?)
 }
 

@@ -1,10 +1,11 @@
 //! `package`: what a registry would get compiles, and a project outside of this workspace builds a host, a layer and a backend on it.
 //!
-//! Cargo compiles each published crate from its package. The project outside consists of copies of three examples; its manifest
-//! replaces the crates of this workspace with the unpacked packages, so that no file of the workspace is used. Then the public
-//! API is compared with the latest release, and the dependencies are checked.
+//! The project outside consists of the unpacked packages and of copies of three examples. Its manifest replaces the crates of this
+//! workspace with the packages, so that no file of the workspace is used. Cargo's own verification is left out: it compiles each
+//! package and all of its dependencies by itself, with features that the step `features` has checked, and took longer than any other
+//! step. The project has the profiles of the workspace and its target folder, so the dependencies are compiled already. Then the
+//! public API is compared with the latest release, and the dependencies are checked.
 
-use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -21,32 +22,40 @@ const EXAMPLES: [&str; 3] = ["catalog", "template_layer", "custom_backend"];
 /// The example whose sample the host reads.
 const SAMPLES: &str = "quickstart";
 
+/// The folder of the project outside that the packages are unpacked in.
+const PACKAGES: &str = "packages";
+
 /// Packages, verifies, and builds the project outside.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     let (published, others): (Vec<&Package>, Vec<&Package>) =
         workspace.metadata().packages.iter().partition(|package| package.is_published);
     let excluded = others.iter().flat_map(|package| ["--exclude", &package.name]);
-    if let Some(home) =
-        env::var_os("CARGO_HOME").map(Into::into).or_else(|| Some(env::home_dir()?.join(".cargo")))
-    {
-        remove_unpacked(&home, &published)?;
-    }
-    let target = workspace.metadata().target.join("xtask").join("package");
-    let outside = workspace.metadata().target.join("xtask").join("outside");
-    for earlier in [&target, &outside] {
+    let step = workspace.metadata().target.join("xtask");
+    let package = step.join("package");
+    let outside = step.join("outside");
+    for earlier in [&package, &outside] {
         if earlier.exists() {
             fs::remove_dir_all(earlier)?;
         }
     }
     // Uncommitted changes are checked too: a check must speak before the commit.
-    let package = workspace.cargo(["package", "--workspace", "--allow-dirty"]).args(excluded);
-    package.args(["--target-dir"]).args([&target]).run()?;
+    let cargo = workspace.cargo(["package", "--workspace", "--no-verify", "--allow-dirty"]).args(excluded);
+    cargo.args(["--target-dir"]).args([&package]).run()?;
+    let packages = outside.join(PACKAGES);
+    fs::create_dir_all(&packages)?;
+    for Package { name, version, .. } in &published {
+        let archive = package.join("package").join(format!("{name}-{version}.crate"));
+        // Cargo gives all files of a package one old time. With a new one it compiles them again.
+        let tar =
+            workspace.program("tar").args(["--extract", "--touch", "--gzip", "--file"]).args([&archive]);
+        tar.args(["--directory"]).args([&packages]).run()?;
+    }
 
     for example in EXAMPLES.iter().chain([&SAMPLES]) {
         copy(&workspace.root().join("examples").join(example), &outside.join(example))?;
     }
     let root = fs::read_to_string(workspace.root().join("Cargo.toml"))?;
-    fs::write(outside.join("Cargo.toml"), manifest(&root, &published, &target.join("package")))?;
+    fs::write(outside.join("Cargo.toml"), manifest(&root, &published))?;
     // The versions of the workspace, so that nothing else is fetched.
     fs::copy(workspace.root().join("Cargo.lock"), outside.join("Cargo.lock"))?;
 
@@ -57,33 +66,12 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
             .args(["--manifest-path"])
             .args([&manifest])
             .args(["--target-dir"])
-            .args([&target])
+            .args([&workspace.metadata().target])
     };
-    call(&["build", "--workspace"]).run()?;
+    call(&["check", "--workspace"]).run()?;
     call(&["test", "--package", "template_layer"]).run()?;
     semver::run(workspace, &published, skips)?;
     licenses(workspace, skips)
-}
-
-/// Removes the unpacked packages of an earlier run. Cargo verifies a package against the others through a registry in a folder. It
-/// unpacks and compiles a version of a registry only once, but an unreleased version changes with every commit. For the same
-/// reason, the step has a target folder of its own.
-fn remove_unpacked(cargo_home: &Path, published: &[&Package]) -> Result {
-    let Ok(registries) = fs::read_dir(cargo_home.join("registry").join("src")) else { return Ok(()) };
-    for registry in registries {
-        let registry = registry?;
-        // The name of a registry is its host and a hash. One in a folder has no host.
-        if !registry.file_name().to_string_lossy().starts_with('-') {
-            continue;
-        }
-        for Package { name, version, .. } in published {
-            let unpacked = registry.path().join(format!("{name}-{version}"));
-            if unpacked.exists() {
-                fs::remove_dir_all(unpacked)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Licenses, sources and duplicate versions of the dependencies, and advisories if their database can be reached.
@@ -137,25 +125,26 @@ fn without_paths(manifest: &str) -> String {
     out
 }
 
-/// The manifest of the project outside: the tables of the workspace that its members inherit from, and the packages instead of a
-/// registry's crates.
-fn manifest(root: &str, published: &[&Package], packages: &Path) -> String {
+/// The manifest of the project outside: the tables of the workspace that its members inherit from, its profiles, and the packages
+/// instead of a registry's crates.
+fn manifest(root: &str, published: &[&Package]) -> String {
     let mut out = String::from("[workspace]\nresolver = \"3\"\n");
-    writeln!(out, "members = {EXAMPLES:?}\n").expect("a string takes any text");
-    let mut is_inherited = false;
+    writeln!(out, "members = [\"{}\", \"{PACKAGES}/*\"]\n", EXAMPLES.join("\", \""))
+        .expect("a string takes any text");
+    let mut is_kept = false;
     for line in root.lines() {
         if line.starts_with('[') {
-            is_inherited = line.starts_with("[workspace.");
+            is_kept = line.starts_with("[workspace.") || line.starts_with("[profile.");
         }
         // A member that is not published has a path only.
-        if is_inherited && (!line.contains("path = ") || line.contains("version = ")) {
+        if is_kept && (!line.contains("path = ") || line.contains("version = ")) {
             out.push_str(&without_paths(line));
         }
     }
     out.push_str("\n[patch.crates-io]\n");
     for Package { name, version, .. } in published {
-        let path = packages.join(format!("{name}-{version}"));
-        writeln!(out, "{name} = {{ path = {path:?} }}").expect("a string takes any text");
+        writeln!(out, "{name} = {{ path = \"{PACKAGES}/{name}-{version}\" }}")
+            .expect("a string takes any text");
     }
     out
 }
@@ -174,22 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unpacked_packages_of_a_registry_in_a_folder_are_removed() {
-        let home = tempfile::tempdir().unwrap();
-        let src = home.path().join("registry/src");
-        let package = Package { name: "stream".into(), version: "1.2.3".into(), ..Package::default() };
-        let folders = ["-0a/stream-1.2.3", "-0a/stream-1.2.4", "-0a/brook-1.2.3", "host-0a/stream-1.2.3"];
-        for folder in folders {
-            fs::create_dir_all(src.join(folder)).unwrap();
-        }
-        remove_unpacked(home.path(), &[&package]).unwrap();
-        let left: Vec<_> = folders.into_iter().filter(|folder| src.join(folder).exists()).collect();
-        assert_eq!(left, folders[1..]);
-        remove_unpacked(&home.path().join("none"), &[&package]).unwrap();
-    }
-
-    #[test]
-    fn the_manifest_has_the_inherited_tables_and_the_packages() {
+    fn the_manifest_has_the_inherited_tables_the_profiles_and_the_packages() {
         let root = "[package]\nname = \"stream\"\n\n[workspace]\nmembers = [\"brook\"]\n\n[workspace.package]\nversion = \"1.2.3\"\n\n\
                     [workspace.dependencies]\nstream = { path = \".\", version = \"1.2.3\" }\nbrook = { path = \"brook\" }\n\n[profile.dev]\ndebug = 0\n";
         let package = Package {
@@ -198,9 +172,9 @@ mod tests {
             is_published: true,
             ..Package::default()
         };
-        let expected = "[workspace]\nresolver = \"3\"\nmembers = [\"catalog\", \"template_layer\", \"custom_backend\"]\n\n\
-                        [workspace.package]\nversion = \"1.2.3\"\n[workspace.dependencies]\nstream = { version = \"1.2.3\" }\n\n\
-                        [patch.crates-io]\nstream = { path = \"/p/stream-1.2.3\" }\n";
-        assert_eq!(manifest(root, &[&package], Path::new("/p")), expected);
+        let expected = "[workspace]\nresolver = \"3\"\nmembers = [\"catalog\", \"template_layer\", \"custom_backend\", \"packages/*\"]\n\n\
+                        [workspace.package]\nversion = \"1.2.3\"\n[workspace.dependencies]\nstream = { version = \"1.2.3\" }\n\
+                        [profile.dev]\ndebug = 0\n\n[patch.crates-io]\nstream = { path = \"packages/stream-1.2.3\" }\n";
+        assert_eq!(manifest(root, &[&package]), expected);
     }
 }
