@@ -44,44 +44,40 @@ struct Example {
 
 /// Builds them all, runs them all.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
-    let mut examples = build(workspace)?;
-    let optimized = build_quickstart(workspace)?;
-    examples.retain(|example| example.name != QUICKSTART);
+    let examples = build(workspace)?;
     if let Err(why) = postgres::installation(workspace) {
         skips.add("the example many_hosts", why.to_string());
     }
-    for example in examples.iter().chain([&optimized]) {
+    for example in &examples {
         let args: Vec<PathBuf> = arguments(&example.name).iter().map(PathBuf::from).collect();
         start(workspace, example, &example.name, &args)?;
     }
-    real_transcripts(workspace, &optimized, skips)
+    real_transcripts(workspace, &examples, skips)
 }
 
-/// Builds all of them, for the profile whose dependencies the tests have compiled.
+/// Builds all of them. Those of the root package as the README does: optimized, with the default features. The others in the
+/// profile and with the features for which the tests have compiled all dependencies; the step `features` checks each by itself.
 fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     let metadata = workspace.metadata();
-    let folder = metadata.root.join("examples");
-    let packages = metadata.packages.iter().filter(|package| package.manifest.starts_with(&folder));
-    let packages = packages.flat_map(|package| ["--package", &package.name]);
-    let build = workspace
-        .cargo(["build", "--package", &metadata.root_package()?.name])
-        .args(packages)
-        .args(["--examples", "--bins"]);
-    let mut examples = built(build)?;
+    let declared = declared(metadata)?;
+    let root = &metadata.root_package()?.name;
+    let mut examples = built(workspace.cargo(["build", "--release", "--package", root, "--examples"]))?;
+    let programs =
+        built(workspace.cargo(["build", "--workspace", "--all-features", "--bins", "--examples"]))?;
+    for program in programs {
+        if declared.contains(&&*program.name) && !examples.iter().any(|example| example.name == program.name)
+        {
+            examples.push(program);
+        }
+    }
     examples.sort_by(|a, b| a.name.cmp(&b.name));
-    let missing = not_built(&declared(metadata)?, &examples);
+    let missing = not_built(&declared, &examples);
     if missing.is_empty() {
         return Ok(examples);
     }
     let missing = missing.join(", ");
     Err(format!("not built: {missing} (cargo leaves out what requires features that are off by default)")
         .into())
-}
-
-/// Builds the example that the README starts with as the README does: optimized, with the default features.
-fn build_quickstart(workspace: &Workspace) -> Result<Example> {
-    let examples = built(workspace.cargo(["build", "--release", "--example", QUICKSTART]))?;
-    examples.into_iter().next().ok_or_else(|| format!("there is no example `{QUICKSTART}`").into())
 }
 
 /// Returns the examples that a build announces.
@@ -118,6 +114,11 @@ fn built_example(message: &str) -> Option<Example> {
     is_example.then_some(Example { name, executable })
 }
 
+fn find<'a>(examples: &'a [Example], name: &str) -> Result<&'a Example> {
+    let found = examples.iter().find(|example| example.name == name);
+    found.ok_or_else(|| format!("there is no example `{name}`").into())
+}
+
 /// Runs it in a folder of its own, which stays there after the run.
 fn start(workspace: &Workspace, example: &Example, folder: &str, args: &[PathBuf]) -> Result {
     let folder = workspace.metadata().target.join("xtask").join("examples").join(folder);
@@ -128,11 +129,12 @@ fn start(workspace: &Workspace, example: &Example, folder: &str, args: &[PathBuf
     Process::new(&example.executable, &folder).args(args).limit(LIMIT).run()
 }
 
-fn real_transcripts(workspace: &Workspace, quickstart: &Example, skips: &mut Skips) -> Result {
+fn real_transcripts(workspace: &Workspace, examples: &[Example], skips: &mut Skips) -> Result {
     let Ok(data) = workspace.root().join(TRANSCRIPTS).canonicalize() else {
         skips.add("quickstart on real transcripts", format!("{TRANSCRIPTS} is absent"));
         return Ok(());
     };
+    let quickstart = find(examples, QUICKSTART)?;
     start(workspace, quickstart, "quickstart-transcripts", &transcripts(&data)?)
 }
 
