@@ -86,12 +86,13 @@ async fn later_appends_do_not_delay_the_coalesced_write() {
     for _ in 0..10 {
         yield_now().await;
     }
-    tokio::time::advance(Duration::from_millis(200)).await;
+    tokio::time::advance(Duration::from_millis(180)).await;
     draft.append("b").await.unwrap();
     mark.changed().await.unwrap();
     assert_eq!(mark.borrow_and_update().bytes, 2);
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(250) && took < Duration::from_millis(300), "{took:?}");
+    // A draft writes up to a quarter of its interval early, with the other drafts. A timer ends at a whole millisecond.
+    assert!(took >= Duration::from_millis(187) && took <= Duration::from_millis(251), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The streaming writer of a message: [`Draft`] buffers appends, and a task writes them to the store.
 
 mod attempt;
+mod flush_time;
 mod pending;
 mod request;
 mod shared;
@@ -36,10 +37,11 @@ use crate::{
 };
 
 /// The rule by which a [`Draft`] coalesces appends into writes. The first append after a write starts the interval;
-/// later appends do not restart it.
+/// later appends do not restart it. All drafts with the same interval write at the same times, four in each interval, so that their
+/// writes share commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coalesce {
-    /// The longest time that an append waits before the draft writes it.
+    /// The longest time that an append waits before the draft writes it. The first one waits for at least three quarters of it.
     pub interval: Duration,
     /// The number of buffered bytes at which the draft writes without waiting for the interval.
     pub bytes: usize,

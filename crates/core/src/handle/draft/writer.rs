@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{
     Coalesce, Draft, Shared, Watermark,
+    flush_time::flush_time,
     pending::{Pending, PendingWrite},
 };
 use crate::{
@@ -223,7 +224,7 @@ impl Writer {
         self.pending.push(change);
         if self.flush_at.is_none() {
             // An interval beyond the range of `Instant` never ends by itself.
-            self.flush_at = Instant::now().checked_add(self.coalesce.interval);
+            self.flush_at = flush_time(Instant::now(), self.coalesce.interval);
         }
     }
 
