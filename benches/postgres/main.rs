@@ -12,6 +12,7 @@
 mod arguments;
 mod connections;
 mod contenders;
+mod facts;
 #[path = "../kit/figures.rs"]
 mod figures;
 mod full_text;

@@ -30,7 +30,7 @@ pub(crate) const SCHEMA: &str = "CREATE TABLE messages (
     UNIQUE (thread_pk, seq)
 )";
 
-const INSERT: &str = "INSERT INTO messages
+pub(crate) const INSERT: &str = "INSERT INTO messages
     (thread_pk, message_id, seq, role, state, revision, created_at, updated_at, metadata, content)
     VALUES ($1, $2, $3, 'user', 'final', 1, 0, 0, '{}', $4)";
 
