@@ -1,6 +1,7 @@
 //! Starting other programs.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
@@ -51,6 +52,12 @@ impl Process {
     pub(crate) fn setting(mut self, key: &str, value: &str) -> Self {
         self.command.env(key, value);
         self
+    }
+
+    /// Writes its output and its errors into a file, in the order in which it makes them, instead of showing them.
+    pub(crate) fn output(mut self, file: &File) -> Result<Self> {
+        self.command.stdout(file.try_clone()?).stderr(file.try_clone()?);
+        Ok(self)
     }
 
     /// Ends the program, and every program that it has started, if [`Process::run`] takes longer than this.
@@ -129,6 +136,8 @@ fn quoted(word: &OsStr) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, SeekFrom};
+
     use super::*;
 
     fn shell(script: &str) -> Process {
@@ -168,6 +177,15 @@ mod tests {
         assert!(error.expect_err("a hang").to_string().contains("was ended"));
         assert_eq!(std::fs::read_to_string(&file).expect("the inner program was asked to end"), "ended\n");
         std::fs::remove_file(file).expect("a file of this test");
+    }
+
+    #[test]
+    fn output_and_errors_go_to_one_file() {
+        let mut file = tempfile::tempfile().expect("a file");
+        let process = shell("echo one; echo two >&2; echo three").output(&file).expect("its handles");
+        process.run().expect("a success");
+        file.seek(SeekFrom::Start(0)).expect("its start");
+        assert_eq!(std::io::read_to_string(file).expect("text"), "one\ntwo\nthree\n");
     }
 
     #[test]

@@ -37,6 +37,8 @@ SUITE_KEYS = {
     "seconds": int,
     "case_seconds": int,
     "cases": int,
+    "word": str,
+    "ordinary_cases": int,
 }
 EXPECTED_KEYS = {
     "suite": str,
@@ -128,6 +130,8 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
     mine = [
         entry for entry in entries if entry["suite"] == suite["name"] and backend in entry.get("backends", BACKENDS)
     ]
+    ordinary = not options.long
+    least = suite.get("cases", 1)
     expected = {
         "title": f"{peer.name}/{suite['name']}",
         "cases": [
@@ -135,7 +139,9 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
         ],
         "optional": [case for entry in mine if entry["kind"] == "skipped" for case in entry["cases"]],
         "waiting": [case for entry in mine if entry.get("waits") for case in entry["cases"]],
-        "least": suite.get("cases", 1),
+        "least": suite.get("ordinary_cases", least) if ordinary else least,
+        "word": suite.get("word", "").lower(),
+        "ordinary": ordinary,
         "partial": bool(options.pytest),
     }
     work = Path(tempfile.mkdtemp(prefix="suite-", dir=options.work))
@@ -181,6 +187,14 @@ def skip(check: str, reason: str) -> None:
             out.write(f"{check}\t{reason}\n")
 
 
+def runs(suite: dict[str, Any], options: argparse.Namespace) -> list[str]:
+    """Returns the backend of each run of a suite."""
+    backends: list[str] = suite["backends"] if options.long else suite["backends"][:1]
+    if options.backend is not None:
+        backends = [options.backend]
+    return [backend for backend in backends for _ in range(suite.get("repeats", 1) if options.long else 1)]
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Runs the suites of one peer and compares them with its expectations.")
     parser.add_argument("peer", help="the name of a folder next to this file")
@@ -191,6 +205,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help="all backends, with the repeats of each suite")
     parser.add_argument("--record", default=None, help="write each case that did not pass into this file")
     parser.add_argument("--check", action="store_true", help="only read the files of the folder")
+    parser.add_argument("--list", action="store_true", help="only print the name of each suite, a tab, and its time limit in seconds")
     if "--" in arguments:
         at = arguments.index("--")
         arguments, rest = arguments[:at], arguments[at + 1 :]
@@ -211,21 +226,22 @@ def main(arguments: list[str]) -> int:
         entries = expectations_of(peer, suites)
         if options.check:
             return 0
+        if options.list:
+            for suite in suites:
+                print(f"{suite['name']}\t{suite['seconds'] * len(runs(suite, options))}")
+            return 0
         if options.suite is not None and options.suite not in [suite["name"] for suite in suites]:
             raise Wrong(f"{options.peer} has no suite {options.suite!r}")
         good = True
         for suite in suites:
             if options.suite not in (None, suite["name"]):
                 continue
-            backends = suite["backends"] if options.long else suite["backends"][:1]
-            if options.backend is not None:
-                backends = [options.backend]
+            backends = runs(suite, options)
+            if "postgres" in backends and "THROUGHLINE_POSTGRES_URL" not in os.environ:
+                skip(f"{options.peer}/{suite['name']} on postgres", "THROUGHLINE_POSTGRES_URL names no database")
+                backends = [backend for backend in backends if backend != "postgres"]
             for backend in backends:
-                if backend == "postgres" and "THROUGHLINE_POSTGRES_URL" not in os.environ:
-                    skip(f"{options.peer}/{suite['name']} on postgres", "THROUGHLINE_POSTGRES_URL names no database")
-                    continue
-                for _ in range(suite.get("repeats", 1) if options.long else 1):
-                    good = run(peer, suite, entries, backend, options) and good
+                good = run(peer, suite, entries, backend, options) and good
         return 0 if good else 1
     except Wrong as error:
         print(f"error: {error}", file=sys.stderr)

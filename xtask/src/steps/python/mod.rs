@@ -1,15 +1,28 @@
 //! `python`: the Python package, its types and its tests, and the suites that its peers publish.
 //!
-//! `cargo xtask python` builds one wheel and installs it into one environment for the tests of the package, and one for each peer.
-//! All of them are in the target folder. It is no part of `cargo xtask test` or `cargo xtask ci`.
+//! The step builds one wheel and installs it into one environment for the tests of the package, and one for each peer. All of them are in
+//! the target folder. The environments are made while the wheel compiles, and the checks run side by side after that. The step prints how
+//! long each part took.
+//!
+//! Without a python3 of version 3.10 or newer, or without the index of its packages, the step is skipped, by name. It is no part of
+//! `cargo xtask test` or `cargo xtask ci`. `cargo xtask python` runs it, or the suites of one peer.
 
 mod package;
+mod parts;
 mod peers;
 mod sources;
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use throughline_postgres_cluster::Cluster;
+
 use self::package::Wheel;
+use self::parts::Part;
+use self::peers::Peer;
 use super::installation::Installation;
 use super::postgres;
+use super::python_environment::Environment;
 use crate::Result;
 use crate::skips::Skips;
 use crate::workspace::Workspace;
@@ -27,25 +40,133 @@ pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>
         skips.add("the Python package", "there is no python3 of version 3.10 or newer");
         return Ok(());
     }
-    let tools = match package::environment(workspace)? {
-        Installation::Complete(tools) => tools,
+    let mut times = Vec::new();
+    let (tools, wheel, peers) = match prepare(workspace, &peers, &mut times)? {
+        Installation::Complete(prepared) => prepared,
         Installation::Impossible(why) => {
             skips.add("the Python package", why);
             return Ok(());
         }
     };
-    let wheel = Wheel::build(workspace, &tools)?;
+    let (peers, mut failures) = present(skips, peers);
     let needs_cluster = peer.is_none() || workspace.is_long();
     let cluster = if needs_cluster { postgres::serve(workspace, skips)? } else { None };
-    let mut failures = Vec::new();
-    if peer.is_none() {
-        failures.extend(package::check(workspace, &tools, &wheel, cluster.as_ref())?);
+    let start = Instant::now();
+    install(workspace, &wheel, peers.iter().map(Peer::python).chain(peer.is_none().then_some(&tools)))?;
+    times.push(("installing the wheel".to_owned(), start.elapsed()));
+
+    let parts = parts(workspace, &peers, peer.is_none().then_some(&tools), cluster.as_ref())?;
+    let ended = parts::run(parts, parts_at_once(), &peers::work(workspace)?)?;
+    for peer in &peers {
+        peer.collect(workspace, skips)?;
     }
-    for peer in peers {
-        if let Err(error) = peers::run(workspace, skips, &peer, &wheel, cluster.as_ref()) {
-            println!("FAILED: {peer}: {error}");
-            failures.push(peer);
+    for part in ended {
+        if part.failure.is_some() {
+            failures.push(part.name.clone());
         }
+        times.push((part.name, part.took));
+    }
+    println!("\n{:<40} {:>8}", "part of the step", "seconds");
+    for (part, took) in &times {
+        println!("{part:<40} {:>8.1}", took.as_secs_f64());
     }
     if failures.is_empty() { Ok(()) } else { Err(format!("failed: {}", failures.join(", ")).into()) }
+}
+
+/// How many checks run at a time: one for each processor. More would only make the cases slower, and each case has a time limit.
+fn parts_at_once() -> usize {
+    thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
+}
+
+/// A peer by its name, with the reason why its environment is not there, or the error of the project.
+type Prepared = (String, std::result::Result<Installation<Peer>, String>);
+
+/// Builds the wheel, and meanwhile makes the environments of the peers.
+fn prepare(
+    workspace: &Workspace,
+    peers: &[String],
+    times: &mut Vec<(String, Duration)>,
+) -> Result<Installation<(Environment, Wheel, Vec<Prepared>)>> {
+    let start = Instant::now();
+    let (wheel, prepared) = thread::scope(|scope| {
+        let prepared = scope.spawn(|| {
+            let prepare = |peer: &String| Peer::prepare(workspace, peer).map_err(|error| error.to_string());
+            let prepared: Vec<Prepared> = peers.iter().map(|peer| (peer.clone(), prepare(peer))).collect();
+            (prepared, start.elapsed())
+        });
+        let wheel = wheel(workspace);
+        times.push(("the wheel".to_owned(), start.elapsed()));
+        (wheel, prepared.join())
+    });
+    let (prepared, took) = prepared.map_err(|_| "the environments of the peers: a panic")?;
+    times.push(("the environments of the peers, meanwhile".to_owned(), took));
+    match wheel? {
+        Installation::Complete((tools, wheel)) => Ok(Installation::Complete((tools, wheel, prepared))),
+        Installation::Impossible(why) => Ok(Installation::Impossible(why)),
+    }
+}
+
+/// The environment of the tools, and the wheel that they build.
+fn wheel(workspace: &Workspace) -> Result<Installation<(Environment, Wheel)>> {
+    match package::environment(workspace)? {
+        Installation::Complete(tools) => {
+            let wheel = Wheel::build(workspace, &tools)?;
+            Ok(Installation::Complete((tools, wheel)))
+        }
+        Installation::Impossible(why) => Ok(Installation::Impossible(why)),
+    }
+}
+
+/// The peers that are there. The others are skipped, or failed.
+fn present(skips: &mut Skips, prepared: Vec<Prepared>) -> (Vec<Peer>, Vec<String>) {
+    let (mut peers, mut failures) = (Vec::new(), Vec::new());
+    for (name, peer) in prepared {
+        match peer {
+            Ok(Installation::Complete(peer)) => peers.push(peer),
+            Ok(Installation::Impossible(why)) => skips.add(format!("the suites of {name}"), why),
+            Err(error) => {
+                println!("FAILED: {name}: {error}");
+                failures.push(name);
+            }
+        }
+    }
+    (peers, failures)
+}
+
+/// Installs the wheel into all environments, at once.
+fn install<'a>(
+    workspace: &Workspace,
+    wheel: &Wheel,
+    environments: impl Iterator<Item = &'a Environment>,
+) -> Result {
+    let errors: Vec<String> = thread::scope(|scope| {
+        let installs: Vec<_> = environments
+            .map(|python| {
+                scope.spawn(|| wheel.install(workspace, python).err().map(|error| error.to_string()))
+            })
+            .collect();
+        let join = |install: thread::ScopedJoinHandle<'_, Option<String>>| {
+            install.join().unwrap_or_else(|_| Some("the installation of the wheel: a panic".to_owned()))
+        };
+        installs.into_iter().filter_map(join).collect()
+    });
+    errors.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// All checks, those that take longest first.
+fn parts(
+    workspace: &Workspace,
+    peers: &[Peer],
+    package: Option<&Environment>,
+    cluster: Option<&Cluster>,
+) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    for peer in peers {
+        parts.extend(peer.parts(workspace, cluster)?);
+    }
+    if let Some(tools) = package {
+        parts.extend(package::parts(workspace, tools, cluster));
+    }
+    parts.sort_by_key(|(seconds, _)| std::cmp::Reverse(*seconds));
+    Ok(parts.into_iter().map(|(_, part)| part).collect())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use throughline_postgres_cluster::Cluster;
 
 use super::PACKAGE;
+use super::parts::Part;
 use crate::Result;
 use crate::steps::installation::Installation;
 use crate::steps::python_environment::Environment;
@@ -17,10 +18,10 @@ use crate::workspace::Workspace;
 const REQUIREMENTS: &str = "crates/python/tests/requirements.txt";
 
 /// The tests take less than 3 minutes, ten times as much in a long run. Tests that take longer hang.
-const TESTS: Duration = Duration::from_secs(300);
+const TESTS: u64 = 300;
 
 /// mypy reads the types of a package within a minute.
-const TYPES: Duration = Duration::from_secs(180);
+const TYPES: u64 = 180;
 
 /// The environment with the tools.
 pub(super) fn environment(workspace: &Workspace) -> Result<Installation<Environment>> {
@@ -32,7 +33,7 @@ pub(super) fn environment(workspace: &Workspace) -> Result<Installation<Environm
 pub(super) struct Wheel(PathBuf);
 
 impl Wheel {
-    /// Builds it. The compiled crates are in the folder of every release build.
+    /// Builds it with the profile `dev`. It compiles in a part of the time of a release build, and has the assertions of a debug build.
     pub(super) fn build(workspace: &Workspace, python: &Environment) -> Result<Self> {
         let folder = workspace.metadata().target.join("xtask").join("wheel");
         if folder.exists() {
@@ -41,7 +42,7 @@ impl Wheel {
         let manifest = format!("{PACKAGE}/Cargo.toml");
         python
             .program(workspace, "maturin")
-            .args(["build", "--release", "--locked", "--manifest-path", &manifest])
+            .args(["build", "--profile", "dev", "--locked", "--manifest-path", &manifest])
             // A wheel for this machine: it may need libraries that the wheels of an index may not.
             .args(["--compatibility", "linux", "--out"])
             .args([&folder])
@@ -65,20 +66,15 @@ impl Wheel {
     }
 }
 
-/// Runs every check, also after a failure, and returns the names of those that failed.
-pub(super) fn check(
+/// The checks, each with the seconds after which it is ended.
+pub(super) fn parts(
     workspace: &Workspace,
     python: &Environment,
-    wheel: &Wheel,
     cluster: Option<&Cluster>,
-) -> Result<Vec<String>> {
-    wheel.install(workspace, python)?;
+) -> Vec<(u64, Part)> {
     let package = workspace.root().join(PACKAGE);
-    let generated = python.program(workspace, "python").args([
-        "-B",
-        &format!("{PACKAGE}/python/throughline/_unasync.py"),
-        "--check",
-    ]);
+    let script = format!("{PACKAGE}/python/throughline/_unasync.py");
+    let generated = python.program(workspace, "python").args(["-B", &script, "--check"]);
     let types = python
         .program(workspace, "mypy")
         .args(["--strict", "--config-file", &format!("{PACKAGE}/mypy.ini")])
@@ -86,21 +82,23 @@ pub(super) fn check(
             "--cache-dir".as_ref(),
             workspace.metadata().target.join("xtask").join("cache").join("mypy").as_path(),
         ])
-        .args([package.join("python").join("throughline")])
-        .limit(TYPES);
-    let scale = if workspace.is_long() { 10 } else { 1 };
-    let tests = python
-        .program(workspace, "python")
-        .args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", &format!("{PACKAGE}/tests")])
-        .limit(TESTS * scale);
+        .args([package.join("python").join("throughline")]);
+    let tests = python.program(workspace, "python").args([
+        "-B",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        &format!("{PACKAGE}/tests"),
+    ]);
     let tests = postgres::with_cluster(tests, cluster);
-    let checks = [("the blocking classes", generated), ("the types", types), ("the tests", tests)];
-    let mut failures = Vec::new();
-    for (name, check) in checks {
-        if let Err(error) = check.run() {
-            println!("FAILED: {name}: {error}");
-            failures.push(name.to_owned());
-        }
-    }
-    Ok(failures)
+    let scale = if workspace.is_long() { 10 } else { 1 };
+    [
+        ("the blocking classes", TYPES, generated),
+        ("the types", TYPES, types),
+        ("the tests", TESTS * scale, tests),
+    ]
+    .map(|(name, seconds, check)| (seconds, Part::new(name, check.limit(Duration::from_secs(seconds)))))
+    .into()
 }

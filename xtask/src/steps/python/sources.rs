@@ -32,9 +32,11 @@ pub(super) fn fetch(
     }
     let archives = folder.join("archives");
     fs::create_dir_all(&archives)?;
-    if names_any(&text) {
+    let packages = names(&text).join(",");
+    if !packages.is_empty() {
         let destination = archives.display().to_string();
-        let args = ["--no-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", requirements];
+        // Only these: pip asks each distribution for its metadata, and so installs the tool that builds it.
+        let args = ["--no-binary", &packages, "--no-deps", "--require-hashes", "--requirement", requirements];
         let fetched = python.pip(
             workspace,
             "download",
@@ -50,9 +52,10 @@ pub(super) fn fetch(
     Ok(Installation::Complete(folder))
 }
 
-/// Whether a file of requirements names a package.
-fn names_any(requirements: &str) -> bool {
-    requirements.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+/// The packages that a file of requirements names.
+fn names(requirements: &str) -> Vec<&str> {
+    let lines = requirements.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter_map(|line| line.split(['=', ' ', ';']).next()).collect()
 }
 
 fn unpack(workspace: &Workspace, python: &Environment, archives: &Path, folder: &Path) -> Result {
@@ -72,9 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_comments_names_no_package() {
-        assert!(!names_any(""));
-        assert!(!names_any("# none\n  # really\n\n"));
-        assert!(names_any("# one\na==1 --hash=sha256:00\n"));
+    fn the_packages_of_a_file_are_named_without_versions() {
+        assert_eq!(names(""), [""; 0]);
+        assert_eq!(names("# none\n  # really\n\n"), [""; 0]);
+        assert_eq!(names("# one\na-b==1 --hash=sha256:00\n c==2\n"), ["a-b", "c"]);
     }
 }

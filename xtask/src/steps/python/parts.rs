@@ -1,0 +1,113 @@
+//! Parts of the step that run side by side.
+//!
+//! The output of a part goes to a file and is shown as one text when the part ends, so that the texts of two parts never mix.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::process::Process;
+
+/// One program that checks something.
+#[derive(Debug)]
+pub(super) struct Part {
+    name: String,
+    process: Process,
+}
+
+impl Part {
+    pub(super) fn new(name: impl Into<String>, process: Process) -> Self {
+        Self { name: name.into(), process }
+    }
+
+    /// Runs it, and shows its output. The text of an error names its cause.
+    fn run(self, folder: &Path) -> Ended {
+        let Self { name, process } = self;
+        let start = Instant::now();
+        let log = folder.join(format!("{}.log", name.replace(['/', ' '], "-")));
+        let checked = File::create(&log).map_err(Into::into).and_then(|file| process.output(&file)?.run());
+        let failure = checked.err().map(|error| error.to_string());
+        let output = fs::read(&log).unwrap_or_default();
+        Ended { name, took: start.elapsed(), failure, output: String::from_utf8_lossy(&output).into_owned() }
+    }
+}
+
+/// A part that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) name: String,
+    pub(super) took: Duration,
+    pub(super) failure: Option<String>,
+    output: String,
+}
+
+impl Ended {
+    fn show(&self) {
+        let verdict = if self.failure.is_some() { "FAILED" } else { "ok" };
+        println!("\n--- {}: {verdict} after {:.1} s\n{}", self.name, self.took.as_secs_f64(), self.output);
+        if let Some(why) = &self.failure {
+            println!("FAILED: {}: {why}", self.name);
+        }
+    }
+}
+
+/// Runs all parts, so many at a time, in their order, and returns them in the order in which they ended. Their logs are in `folder`.
+pub(super) fn run(parts: Vec<Part>, at_once: usize, folder: &Path) -> Result<Vec<Ended>> {
+    fs::create_dir_all(folder)?;
+    let waiting = Mutex::new(VecDeque::from(parts));
+    let ended = Mutex::new(Vec::new());
+    let worker = || {
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(part) = next else { return };
+            let part = part.run(folder);
+            let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+            part.show();
+            ended.push(part);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(worker);
+        }
+    });
+    Ok(ended.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(name: &str, script: &str) -> Part {
+        Part::new(name, Process::new("sh", Path::new(".")).args(["-c", script]))
+    }
+
+    #[test]
+    fn every_part_runs_after_a_failure() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let parts = vec![part("a/b", "echo one; exit 3"), part("c", "echo two >&2")];
+        let ended = run(parts, 1, folder.path()).expect("a folder for the logs");
+        let names: Vec<_> = ended.iter().map(|part| (part.name.as_str(), part.output.as_str())).collect();
+        assert_eq!(names, [("a/b", "one\n"), ("c", "two\n")]);
+        assert!(ended[0].failure.as_ref().is_some_and(|why| why.contains('3')), "{ended:?}");
+        assert_eq!(ended[1].failure, None);
+    }
+
+    #[test]
+    fn two_workers_run_two_parts_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Each waits until the other one has begun; with one worker the first would be ended by its limit.
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let meets = |mine: &str, other: &str| {
+            let script = format!("touch {}; until [ -e {} ]; do sleep 0.01; done", file(mine), file(other));
+            let Part { name, process } = part(mine, &script);
+            Part { name, process: process.limit(Duration::from_secs(60)) }
+        };
+        let ended = run(vec![meets("a", "b"), meets("b", "a")], 2, folder.path()).expect("a folder");
+        assert!(ended.iter().all(|part| part.failure.is_none()), "{ended:?}");
+    }
+}
