@@ -4,10 +4,12 @@
 //! equal. So the chunks of a message are numbered without a gap up to its revision, and the layer detects a missing,
 //! repeated, moved or outdated chunk.
 
+use std::io::Write as _;
+
 use serde::Deserialize;
 
 use super::{Unreadable, binding::Part, ciphertext::Ciphertext};
-use throughline_core::{Content, Delta, MessageState, Revision, messages::ContentBuffer};
+use throughline_core::{Content, Delta, MessageState, PersistError, Revision, messages::ContentBuffer};
 
 /// A chunk as the store keeps it: one content block.
 #[derive(Deserialize)]
@@ -23,11 +25,24 @@ struct Block<'a> {
 
 const BLOCK_PREFIX: &str = r#"{"type":"sealed","#;
 
-/// Returns the content block of one chunk.
-pub(super) fn block(part: Part, revision: u64, ciphertext: &str) -> Content {
+/// The bytes of a block around its part, its revision and its ciphertext, at most.
+const FRAME: usize = 80;
+
+/// Returns the content block of one chunk, whose ciphertext `seal` appends: at most `sealed` bytes.
+pub(super) fn block(
+    part: Part,
+    revision: u64,
+    sealed: usize,
+    seal: impl FnOnce(&mut Vec<u8>) -> Result<(), PersistError>,
+) -> Result<Content, PersistError> {
     let part = part.as_str();
-    let json = format!(r#"[{BLOCK_PREFIX}"rev":{revision},"as":"{part}","ciphertext":"{ciphertext}"}}]"#);
-    Content::from_json(json).expect("an array of one block, of plain letters")
+    let mut json = Vec::with_capacity(FRAME + part.len() + sealed);
+    write!(json, r#"[{BLOCK_PREFIX}"rev":{revision},"as":"{part}","ciphertext":""#)
+        .expect("a vector takes all bytes");
+    seal(&mut json)?;
+    json.extend_from_slice(br#""}]"#);
+    let json = String::from_utf8(json).expect("a block is ASCII");
+    Ok(Content::from_json(json).expect("an array of one block, of plain letters"))
 }
 
 /// Returns the length of `plain` bytes in base64.

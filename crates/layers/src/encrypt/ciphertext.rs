@@ -62,23 +62,47 @@ impl<'a> Ciphertext<'a> {
 
 /// Encrypts `plain` for this binding with a random nonce.
 pub(super) fn seal(plain: &[u8], key: &Key, binding: &Binding<'_>, random: Random) -> Result<String> {
+    let mut text = Vec::with_capacity(sealed_len(plain.len(), key));
+    seal_into(&mut text, plain, key, binding, random)?;
+    Ok(String::from_utf8(text).expect("a ciphertext is ASCII"))
+}
+
+/// Returns the most bytes that [`seal_into`] appends for `plain` bytes.
+pub(super) fn sealed_len(plain: usize, key: &Key) -> usize {
+    let bytes = NONCE_BYTES + plain + TAG_BYTES;
+    PREFIX.len() + FORMAT.len() + ALGORITHM.len() + key.id().as_str().len() + 3 + bytes.div_ceil(3) * 4
+}
+
+/// Encrypts `plain` for this binding with a random nonce, and appends the ciphertext.
+pub(super) fn seal_into(
+    text: &mut Vec<u8>,
+    plain: &[u8],
+    key: &Key,
+    binding: &Binding<'_>,
+    random: Random,
+) -> Result<()> {
     let mut nonce = [0; NONCE_BYTES];
     if !random(&mut nonce) {
         return Err(failed("the operating system gave no random bytes"));
     }
+    // The nonce, the ciphertext and the tag, in one buffer.
     let mut sealed = Vec::with_capacity(NONCE_BYTES + plain.len() + TAG_BYTES);
+    sealed.extend_from_slice(&nonce);
     sealed.extend_from_slice(plain);
     let associated = binding.associated(key.id());
-    key.cipher()
-        .encrypt_in_place(&XNonce::from(nonce), &associated, &mut sealed)
+    let tag = key
+        .cipher()
+        .encrypt_inout_detached(&XNonce::from(nonce), &associated, (&mut sealed[NONCE_BYTES..]).into())
         .map_err(|_| failed("the text is too long to be encrypted"))?;
-    let id = key.id();
-    let mut text = String::with_capacity(32 + id.as_str().len() + (sealed.len() + NONCE_BYTES) * 4 / 3);
-    text.extend([PREFIX, FORMAT, ":", ALGORITHM, ":", id.as_str(), ":"]);
-    // 24 bytes fill whole base64 groups, so the two encodings can be concatenated.
-    BASE64.encode_string(nonce, &mut text);
-    BASE64.encode_string(sealed, &mut text);
-    Ok(text)
+    sealed.extend_from_slice(&tag);
+    for part in [PREFIX, FORMAT, ":", ALGORITHM, ":", key.id().as_str(), ":"] {
+        text.extend_from_slice(part.as_bytes());
+    }
+    let start = text.len();
+    text.resize(start + sealed.len().div_ceil(3) * 4, 0);
+    let written = BASE64.encode_slice(&sealed, &mut text[start..]).expect("the buffer is long enough");
+    text.truncate(start + written);
+    Ok(())
 }
 
 /// Returns random bytes, or an error with the effect `NotApplied`.

@@ -7,12 +7,13 @@ use zeroize::Zeroizing;
 
 use super::{
     Key, KeyId, KeyRing, Unreadable,
-    binding::{Binding, Field},
+    binding::{Binding, Field, Part},
+    chunks,
     ciphertext::{self, Ciphertext, Random},
     key_ring::Keys,
     thread_keys::{ThreadKey, ThreadKeys, WrappedKey},
 };
-use throughline_core::{Effect, MessageId, Result, TenantId, ThreadId};
+use throughline_core::{Content, Effect, MessageId, Result, TenantId, ThreadId};
 
 /// The source of the keys of a layer.
 #[derive(Debug, Clone)]
@@ -206,11 +207,35 @@ impl KeySet<'_> {
         field: Field<'_>,
         plain: &str,
     ) -> Result<String> {
-        let key = self
-            .present(thread)
-            .map_err(|why| why.at("key", thread, None).with_effect(Effect::NotApplied))?;
+        let key = self.write_key(thread)?;
         let binding = self.binding(thread, message, field);
         ciphertext::seal(plain.as_bytes(), key, &binding, self.key_provider.random)
+    }
+
+    /// Encrypts `plain` under the current key as the content block of a chunk.
+    pub(super) fn seal_chunk(
+        &self,
+        thread: &ThreadId,
+        message: Option<&MessageId>,
+        (part, revision): (Part, u64),
+        plain: &str,
+    ) -> Result<Content> {
+        let key = self.write_key(thread)?;
+        let binding = self.binding(thread, message, Field::Content { part, revision });
+        let (plain, random) = (plain.as_bytes(), self.key_provider.random);
+        chunks::block(part, revision, ciphertext::sealed_len(plain.len(), key), |json| {
+            ciphertext::seal_into(json, plain, key, &binding, random)
+        })
+    }
+
+    /// Returns the current key of a thread, or the error for a call that needs it.
+    fn write_key(&self, thread: &ThreadId) -> Result<&Key> {
+        self.present(thread).map_err(|why| why.at("key", thread, None).with_effect(Effect::NotApplied))
+    }
+
+    /// Returns whether each thread has a key of its own, which a call has to fetch.
+    pub(super) const fn has_thread_keys(&self) -> bool {
+        self.key_provider.threads.is_some()
     }
 
     /// Decrypts the text of this field. Returns plaintext unchanged where plaintext is accepted.

@@ -215,9 +215,7 @@ impl Sealer<'_> {
     /// Encrypts the content of a message at `revision`, as one chunk.
     fn chunk(&self, owner: FieldOwner<'_>, part: Part, plain: &str, revision: Revision) -> Result<Content> {
         let revision = revision.get();
-        let field = Field::Content { part, revision };
-        let ciphertext = self.key_set.seal(owner.thread, owner.message, field, plain)?;
-        Ok(chunks::block(part, revision, &ciphertext))
+        self.key_set.seal_chunk(owner.thread, owner.message, (part, revision), plain)
     }
 
     /// Returns the revision of the content of a message.

@@ -66,7 +66,9 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         if reencrypts {
             self.add_stale_values(&context, &mut original, key_set).await?;
         }
-        key_set.fetch(seal::sealed_threads(&original), true).await?;
+        if key_set.has_thread_keys() {
+            key_set.fetch(seal::sealed_threads(&original), true).await?;
+        }
         let (forwarded, mut response) = self.pass_on(&original, &context, reencrypts, key_set).await?;
         self.remember_revisions(tenant, &response.result);
         self.open(&mut response, Some(Sent { original: &original, forwarded: &forwarded }), key_set).await?;
@@ -283,9 +285,11 @@ impl<S: PersistService<Error = PersistError>> Work<S> {
         sent: Option<Sent<'_>>,
         key_set: &mut KeySet<'_>,
     ) -> Result<()> {
-        let threads: HashSet<ThreadId> =
-            response.result.content_fields().into_iter().map(|field| field.thread.clone()).collect();
-        key_set.fetch(threads, false).await?;
+        if key_set.has_thread_keys() {
+            let threads: HashSet<ThreadId> =
+                response.result.content_fields().into_iter().map(|field| field.thread.clone()).collect();
+            key_set.fetch(threads, false).await?;
+        }
         open::open(&mut response.result, sent, key_set)
     }
 

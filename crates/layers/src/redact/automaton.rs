@@ -1,7 +1,7 @@
 //! Matches all patterns with one automaton.
 //!
 //! The automaton is a lazy DFA that searches anchored only: it follows a match that begins at one position. The search
-//! tries the positions at which two bytes can begin a match. An unanchored DFA needs a state for each set of partial
+//! tries the positions at which the [first bytes](Starts) of a match stand. An unanchored DFA needs a state for each set of partial
 //! matches. Random Base64 creates a new set at each byte, so such a DFA would build states without end, for this text
 //! and for each later one. The states of an anchored DFA depend on the patterns, not on the number of texts.
 
@@ -12,8 +12,10 @@ use regex_automata::{
         dfa::{self, DFA},
     },
     nfa::thompson,
-    util::{alphabet::Unit, pool::Pool, syntax},
+    util::{pool::Pool, syntax},
 };
+
+use super::starts::Starts;
 
 /// The most bytes of states for each concurrent search, unless the largest states of the patterns need more.
 /// [`Rules::secrets`](super::Rules::secrets) needs an eighth of it for ordinary text, and a third for adversarial text.
@@ -32,7 +34,7 @@ pub(super) struct Automaton {
     dfa: DFA,
     /// One cache for each concurrent search.
     caches: Caches,
-    pairs: Box<Pairs>,
+    starts: Starts,
 }
 
 /// A match of a pattern.
@@ -57,37 +59,32 @@ impl Automaton {
             .configure(DFA::config().cache_capacity(MOST_MEMORY).skip_cache_capacity_check(true))
             .build_many(patterns)
             .ok()?;
-        let mut cache = dfa.create_cache();
-        let pairs = Box::new(Pairs::new(&dfa, &mut cache));
-        // A search starts with a copy of the states that `Pairs` needed, because building them costs more.
-        Some(Self { dfa, caches: Pool::new(Box::new(move || cache.clone())), pairs })
+        let starts = Starts::new(dfa.get_nfa());
+        let cache = dfa.create_cache();
+        Some(Self { dfa, caches: Pool::new(Box::new(move || cache.clone())), starts })
     }
 
     /// Returns the first match in `text[from..]`, as if the text ended there.
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Match> {
+        let mut start = self.starts.next(text, from)?;
         let mut cache = self.caches.get();
-        let mut at = from;
-        while let Some(start) = self.pairs.next(text, at) {
+        loop {
             let found = self.match_at(&mut cache, text, start);
             if found.is_some() {
                 return found;
             }
-            at = start + 1;
+            start = self.starts.next(text, start + 1)?;
         }
-        None
     }
 
     /// Returns the first position at or after `from` where more text could create or change a match.
     pub(super) fn grows_from(&self, text: &[u8], from: usize) -> Option<usize> {
+        let mut start = self.starts.next(text, from)?;
         let mut cache = self.caches.get();
-        let mut at = from;
-        while let Some(start) = self.pairs.next(text, at) {
-            if self.grows_at(&mut cache, text, start) {
-                return Some(start);
-            }
-            at = start + 1;
+        while !self.grows_at(&mut cache, text, start) {
+            start = self.starts.next(text, start + 1)?;
         }
-        None
+        Some(start)
     }
 
     fn match_at(&self, cache: &mut dfa::Cache, text: &[u8], start: usize) -> Option<Match> {
@@ -131,64 +128,21 @@ fn next(dfa: &DFA, cache: &mut dfa::Cache, state: LazyStateID, byte: u8) -> Lazy
     dfa.next_state(cache, state, byte).expect(NEVER_FAILS)
 }
 
-/// The pairs of bytes that can begin a match: a set of second bytes for each first byte. One half is for a first byte
-/// after a non-word byte, the other half for one after a word byte.
-struct Pairs([[u64; 4]; 512]);
-
-impl Pairs {
-    fn new(dfa: &DFA, cache: &mut dfa::Cache) -> Self {
-        let mut pairs = Self([[0; 4]; 512]);
-        let classes = dfa.byte_classes();
-        // The contexts that a pattern can see before it: a letter, nothing, a line break, or another character.
-        for (before, is_word) in [("a", true), ("", false), ("\n", false), ("\r", false), (" ", false)] {
-            let input = Input::new(before).range(before.len()..).anchored(Anchored::Yes);
-            for first in classes.representatives(..).filter_map(Unit::as_u8) {
-                let mut seconds = [0; 4];
-                for second in 0..=u8::MAX {
-                    let begun = begin(dfa, cache, &input);
-                    let begun = next(dfa, cache, begun, first);
-                    // No match begins with this first byte.
-                    if begun.is_dead() {
-                        break;
-                    }
-                    if !next(dfa, cache, begun, second).is_dead() {
-                        seconds[usize::from(second >> 6)] |= 1 << (second & 63);
-                    }
-                }
-                for byte in (0..=u8::MAX).filter(|byte| classes.get(*byte) == classes.get(first)) {
-                    let known = &mut pairs.0[row(is_word, byte)];
-                    known.iter_mut().zip(seconds).for_each(|(known, more)| *known |= more);
-                }
-            }
-        }
-        pairs
-    }
-
-    /// Returns the first position at or after `from` at which a match can begin. The last byte has no second one, so it
-    /// is always a candidate.
-    fn next(&self, text: &[u8], from: usize) -> Option<usize> {
-        let mut is_word = from.checked_sub(1).is_some_and(|before| is_word(text[before]));
-        for (more, pair) in text.get(from..)?.windows(2).enumerate() {
-            let seconds = self.0[row(is_word, pair[0])][usize::from(pair[1] >> 6)];
-            if seconds >> (pair[1] & 63) & 1 == 1 {
-                return Some(from + more);
-            }
-            is_word = self::is_word(pair[0]);
-        }
-        text.len().checked_sub(1).filter(|last| *last >= from)
-    }
-}
-
-fn row(is_word: bool, first: u8) -> usize {
-    usize::from(is_word) << 8 | usize::from(first)
-}
-
-const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
 #[cfg(test)]
 impl Automaton {
+    /// Returns the number of positions that a search of the text tries. It panics if the search skips a position at which
+    /// a match begins, or could begin if the text continued.
+    pub(super) fn tried_positions(&self, text: &[u8]) -> usize {
+        let mut cache = self.caches.get();
+        let tried = |start: &usize| self.starts.next(text, *start) == Some(*start);
+        for start in (0..text.len()).filter(|start| !tried(start)) {
+            let begins =
+                self.match_at(&mut cache, text, start).is_some() || self.grows_at(&mut cache, text, start);
+            assert!(!begins, "position {start} of {:?} is skipped", text.escape_ascii().to_string());
+        }
+        (0..text.len()).filter(tried).count()
+    }
+
     /// Returns the bytes of the states of this thread's searches. It panics if states were dropped.
     pub(super) fn state_memory(&self) -> usize {
         let cache = self.caches.get();

@@ -26,8 +26,6 @@ const PERCENT: &str = r"%[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*-]|%[0-9A-Fa-f]{2}){6
 const ESCAPES: &str =
     r"\\(?:u00|x)[0-7][0-9A-Fa-f](?:[A-Za-z0-9_.~+*/=:, -]|\\(?:u00|x)[0-9A-Fa-f]{2}){6,150}";
 
-/// The shortest run: an escape and six characters.
-pub(super) const SHORTEST: usize = 9;
 /// The longest run.
 pub(super) const LONGEST: usize = 1024;
 /// The most levels of runs inside of runs.
@@ -161,6 +159,41 @@ impl Decoded {
     }
 }
 
+/// The characters of Base64 and hexadecimal, with line breaks.
+static UNBROKEN: [bool; 256] = {
+    let mut unbroken = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let character = byte as u8;
+        unbroken[byte] = character.is_ascii_alphanumeric()
+            || matches!(character, b'+' | b'/' | b'_' | b'-' | b'\r' | b'\n');
+        byte += 1;
+    }
+    unbroken
+};
+
+/// The fewest characters of Base64 or hexadecimal in a run.
+const FEWEST: usize = 20;
+
+/// Returns false only for a text without a run. Most text has no escapes, and spaces between short words: few of its bytes
+/// have to be looked up.
+pub(super) fn may_hold_run(text: &[u8]) -> bool {
+    let is_escape = |byte: &u8| matches!(byte, b'%' | b'\\');
+    // The compiler tests the bytes of a block together.
+    let has_escape = |block: &[u8]| block.iter().fold(false, |found, byte| found | is_escape(byte));
+    if text.chunks(64).any(has_escape) {
+        return true;
+    }
+    let mut start = 0;
+    while let Some(window) = text.get(start..start + FEWEST) {
+        match window.iter().rposition(|byte| !UNBROKEN[usize::from(*byte)]) {
+            Some(last) => start += last + 1,
+            None => return true,
+        }
+    }
+    false
+}
+
 fn hex(pair: &[u8]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     match pair {
@@ -239,6 +272,25 @@ mod tests {
         assert_eq!(said("q=password%3Dhunter2%26user"), ["password=hunter2&user"]);
         assert_eq!(said(r"{\u0022password\u0022: \u0022hunter2\u0022}"), ["\"password\": \"hunter2\""]);
         assert_eq!(said("an ordinary sentence with src/layers/redact/mod.rs"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_text_that_may_hold_no_run_holds_none() {
+        let encoded = Encoded::new().unwrap();
+        let mut random = fastrand::Rng::with_seed(11);
+        let (mut with, mut without) = (0, 0);
+        for round in 0..30_000 {
+            // Groups of Base64 and pairs of hexadecimal, with few other characters between them.
+            let parts =
+                ["cGFz", "Zm9v", "74", "6b", "\n", "\r\n", "%41", "\\u0041", " ", ".", "\u{e9}", "abcdef"];
+            let choices = if round % 2 == 0 { parts.len() } else { 6 };
+            let text: String = (0..random.usize(..24)).map(|_| parts[random.usize(..choices)]).collect();
+            let found = encoded.0.find(text.as_bytes(), 0).is_some();
+            assert!(!found || may_hold_run(text.as_bytes()), "{text:?}");
+            with += u32::from(found);
+            without += u32::from(!may_hold_run(text.as_bytes()));
+        }
+        assert!(with > 1000 && without > 1000, "{with} {without}");
     }
 
     fn written(text: &str, encoding: Encoding) -> String {

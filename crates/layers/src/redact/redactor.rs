@@ -346,6 +346,56 @@ mod tests {
     }
 
     #[test]
+    fn a_search_skips_no_position_where_a_secret_begins() {
+        let redactor = Rules::secrets().compile().unwrap();
+        let searched = |text: &[u8]| {
+            [&redactor.0.automaton, &redactor.0.encoded.0].map(|automaton| automaton.tried_positions(text))
+        };
+        let mut random = fastrand::Rng::with_seed(9);
+        let parts = [
+            "password",
+            "token",
+            "=",
+            ": ",
+            " ",
+            "\n",
+            "\"",
+            "sk-",
+            "ghp_",
+            "AKIA",
+            "eyJ",
+            "://",
+            "user:",
+            "-p",
+            "%41",
+            "\\u0041",
+            "_",
+            "key-",
+            "Bearer ",
+            "xox",
+            "b-",
+            "[redacted:",
+            "-----BEGIN ",
+            "cGFz",
+            "4a6b",
+            "\u{e9}",
+        ];
+        for _ in 0..400 {
+            let mut text = String::new();
+            for _ in 0..random.usize(1..12) {
+                text += parts[random.usize(..parts.len())];
+                let length = [0, 0, 3, 16, 40][random.usize(..5)];
+                text += &characters(&mut random, LETTERS, length);
+            }
+            searched(text.as_bytes());
+        }
+        let prose = "The table lists for each byte the patterns that allow it, and ordinary text matches few of them. ";
+        let prose = prose.repeat(8);
+        let [rules, encodings] = searched(prose.as_bytes());
+        assert!(rules < prose.len() / 8 && encodings < prose.len() / 8, "{rules} {encodings}");
+    }
+
+    #[test]
     fn random_text_after_the_beginnings_of_rules_needs_bounded_memory() {
         let mut random = fastrand::Rng::with_seed(4);
         let mut texts = vec!["eyJ".repeat(10_000), "://a:".repeat(10_000)];

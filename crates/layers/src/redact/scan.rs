@@ -85,8 +85,7 @@ impl Redactor {
         // The next match of the rules, and the next encoded run with its search position; cleared after they are
         // passed.
         let (mut next, mut run, mut runs_from) = (Next::Unknown, Next::Unknown, runs);
-        let may_hold_run = !last || text.len() - from.min(text.len()) >= encoded::SHORTEST;
-        let searches_runs = may_hold_run && depth < encoded::MOST_DEEP;
+        let searches_runs = depth < encoded::MOST_DEEP && text.get(runs..).is_some_and(encoded::may_hold_run);
         loop {
             match mode {
                 Mode::Rest(rule) => {

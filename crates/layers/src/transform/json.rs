@@ -120,14 +120,23 @@ impl<'a> Replaced<'a> {
 /// Returns the offset after the string that begins here; `None` for a string without an end.
 pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
+    loop {
+        at += plain_bytes(bytes.get(at..)?);
+        match bytes.get(at)? {
             b'\\' => at += 2,
-            b'"' => return Some(at + 1),
-            _ => at += 1,
+            _ => return Some(at + 1),
         }
     }
-    None
+}
+
+/// Returns the number of bytes before the first quotation mark or backslash.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 32;
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    // The compiler tests the bytes of a block together.
+    let has_special = |block: &[u8]| block.iter().fold(false, |found, byte| found | is_special(byte));
+    let plain = bytes.chunks_exact(BLOCK).take_while(|block| !has_special(block)).count() * BLOCK;
+    bytes[plain..].iter().position(is_special).map_or(bytes.len(), |more| plain + more)
 }
 
 #[cfg(test)]
