@@ -1,23 +1,25 @@
 //! Appends records to the audit log in the writer's transaction.
 
-use std::cell::Cell;
-
 use rusqlite::Connection;
 use throughline_core::{
     PersistResult, Position, Timestamp,
-    audit::{AuditEntry, AuditLink, PendingAuditEntry, RejectedCallRecords},
+    audit::{AuditLink, PendingAuditEntry, RejectedCallRecords},
 };
 
-use crate::record::AuditRow;
+use crate::record::{AuditRow, NewAuditRow};
 
-/// The end of the audit log as this transaction knows it. `None` until the transaction reads it for the first time.
+/// The audit log in a transaction: its end, and the records that the next flush writes.
 #[derive(Debug, Default)]
-pub(crate) struct AuditLog(Cell<Option<AuditLink>>);
+pub(crate) struct AuditLog {
+    /// The end of the log. `None` until the transaction reads it for the first time.
+    link: Option<AuditLink>,
+    staged: Vec<NewAuditRow>,
+}
 
 impl AuditLog {
-    /// Records a write that was applied, with the positions before and after it.
+    /// Records a write that was applied, with the positions before and after it. The next flush writes the record.
     pub(crate) fn write(
-        &self,
+        &mut self,
         db: &Connection,
         call: &PendingAuditEntry,
         now: Timestamp,
@@ -25,32 +27,33 @@ impl AuditLog {
         result: &PersistResult,
     ) -> rusqlite::Result<()> {
         let span = (to_position(after), to_position(position));
-        self.append(db, |link| [call.entry(link, now, span, result)])
+        let (entry, body) = call.entry_with_body(self.link(db)?, now, span, result);
+        self.staged.push(NewAuditRow::new(&entry, body));
+        Ok(())
     }
 
-    /// Records calls that were not applied.
+    /// Records calls that were not applied. The next flush writes the records.
     pub(crate) fn record_rejected_calls(
-        &self,
+        &mut self,
         db: &Connection,
         records: &RejectedCallRecords,
     ) -> rusqlite::Result<()> {
-        self.append(db, |link| records.entries(link))
+        let entries = records.entries(self.link(db)?);
+        self.staged.extend(entries.iter().map(|entry| NewAuditRow::new(entry, entry.body())));
+        Ok(())
     }
 
-    fn append<E: IntoIterator<Item = AuditEntry>>(
-        &self,
-        db: &Connection,
-        make: impl FnOnce(&mut AuditLink) -> E,
-    ) -> rusqlite::Result<()> {
-        let mut link = match self.0.take() {
-            Some(link) => link,
-            None => end(db)?,
-        };
-        for entry in make(&mut link) {
-            AuditRow::insert(db, &entry)?;
+    /// Writes the records since the last flush.
+    pub(crate) fn flush(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        let staged = std::mem::take(&mut self.staged);
+        NewAuditRow::insert(db, &staged)
+    }
+
+    fn link(&mut self, db: &Connection) -> rusqlite::Result<&mut AuditLink> {
+        match &mut self.link {
+            Some(link) => Ok(link),
+            unread => Ok(unread.insert(end(db)?)),
         }
-        self.0.set(Some(link));
-        Ok(())
     }
 }
 

@@ -26,6 +26,9 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// The bytes of most entries, at most.
+const USUAL_BYTES: usize = 640;
+
 /// The hashed part of an entry, which a store keeps together with the hash.
 #[derive(Serialize)]
 struct Sealed<'a> {
@@ -51,7 +54,10 @@ impl AuditEntry {
     }
 
     pub(crate) fn text(number: AuditNumber, previous: AuditDigest, record: &AuditRecord) -> String {
-        serde_json::to_string(&Sealed { number, previous, record }).expect("a record serializes into memory")
+        let mut text = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut text, &Sealed { number, previous, record })
+            .expect("a record serializes into memory");
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
 
     /// Decodes an entry from its [`body`](Self::body) and its hash. `None` if the body cannot be decoded. Only the host, which

@@ -56,12 +56,13 @@ impl AuditLink {
         self.number
     }
 
-    /// Creates the next entry and moves the link to the end of it.
-    fn seal(&mut self, sealer: &dyn AuditSealer, record: AuditRecord) -> AuditEntry {
+    /// Creates the next entry and its body, and moves the link to the end of it.
+    fn seal(&mut self, sealer: &dyn AuditSealer, record: AuditRecord) -> (AuditEntry, String) {
         let Self { number, previous } = *self;
-        let hash = sealer.seal(AuditEntry::text(number, previous, &record).as_bytes());
+        let body = AuditEntry::text(number, previous, &record);
+        let hash = sealer.seal(body.as_bytes());
         *self = Self::after(number, hash);
-        AuditEntry { number, previous, hash, record, withheld: 0 }
+        (AuditEntry { number, previous, hash, record, withheld: 0 }, body)
     }
 }
 
@@ -89,9 +90,21 @@ impl PendingAuditEntry {
         &self,
         link: &mut AuditLink,
         now: Timestamp,
-        (after, position): (Position, Position),
+        span: (Position, Position),
         result: &PersistResult,
     ) -> AuditEntry {
+        self.entry_with_body(link, now, span, result).0
+    }
+
+    /// Returns the same entry as [`entry`](Self::entry), and its [body](AuditEntry::body), which was serialized for the hash.
+    #[must_use]
+    pub fn entry_with_body(
+        &self,
+        link: &mut AuditLink,
+        now: Timestamp,
+        (after, position): (Position, Position),
+        result: &PersistResult,
+    ) -> (AuditEntry, String) {
         let sealer = self.draft.sealer();
         let mut items = self.draft.items().to_vec();
         settle(&mut items, result);
@@ -141,7 +154,7 @@ impl RejectedCallRecords {
     /// Returns the entries. `link` moves to the end of the last one.
     #[must_use]
     pub fn entries(&self, link: &mut AuditLink) -> Vec<AuditEntry> {
-        self.records.iter().map(|record| link.seal(&*self.sealer, record.clone())).collect()
+        self.records.iter().map(|record| link.seal(&*self.sealer, record.clone()).0).collect()
     }
 }
 

@@ -131,7 +131,7 @@ const fn is_escaped(byte: u8) -> bool {
 
 /// Finds the first byte that [`escape_into`] escapes. Most text has none, so the search first looks at whole blocks: the compiler
 /// tests the bytes of a block together, which takes a seventh of the time.
-fn next_escaped(bytes: &[u8]) -> Option<usize> {
+pub(super) fn next_escaped(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 32;
     let has_one = |block: &[u8]| block.iter().fold(false, |found, byte| found | is_escaped(*byte));
     let plain = bytes.chunks_exact(BLOCK).take_while(|block| !has_one(block)).count() * BLOCK;

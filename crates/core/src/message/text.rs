@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Content, Message};
+use super::{Content, Message, content::next_escaped};
 
 impl Content {
     /// Returns the first `chars` characters of the text blocks, with a space between two blocks. A block is text if it is a JSON
@@ -23,6 +23,9 @@ impl Content {
     pub fn plain_text(&self, chars: usize) -> String {
         if let Some(text) = self.one_plain_text() {
             return first_chars(text, chars).to_owned();
+        }
+        if has_no_text(self.as_json().as_bytes()) {
+            return String::new();
         }
         let mut plain = Plain { text: String::new(), left: chars };
         // The array is checked: an error only means that it was not read to its end.
@@ -47,6 +50,33 @@ impl Message {
     pub fn text(&self) -> String {
         self.content.plain_text(usize::MAX)
     }
+}
+
+/// Returns true for blocks that are objects without a member `text`, such as encrypted ones: nothing has to be parsed.
+/// Returns false for some others too: those with an escape.
+fn has_no_text(json: &[u8]) -> bool {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = json.get(at) {
+        at += 1;
+        match byte {
+            b'"' => {
+                // In JSON the first such byte is the end of the string, or a backslash.
+                let rest = &json[at..];
+                let string = next_escaped(rest).map_or(rest, |end| &rest[..end]);
+                at += string.len() + 1;
+                let is_text = depth <= 1 || depth == 2 && string == b"text";
+                if is_text || json.get(at - 1) != Some(&b'"') {
+                    return false;
+                }
+            }
+            // A block that is an array can be one of text.
+            b'[' if depth == 1 => return false,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
 }
 
 /// Returns the first `chars` characters of a text.
@@ -192,7 +222,19 @@ mod tests {
     fn blocks_without_text_are_skipped() {
         let json = r#"[{"type":"image","source":"a"}, 1, null, {"text":2}, "a", {"text":"b"}, {"text":""}]"#;
         assert_eq!(of(json), "a b");
-        assert_eq!(of(r#"[{"type":"image"}]"#), "");
+        for json in [
+            r#"[{"type":"image"}]"#,
+            r#"[{"type":"image","source":{"text":"a"}} , {"x":["text"],"texts":"b"}]"#,
+            r#"[{"type":"image"},{"type":"text","text":"a"}]"#,
+            r#"[{"type":"image"},"a"]"#,
+            r#"[{"type":"image"},["a"]]"#,
+            r#"[{"type":"image","a":{}},{"te\u0078t":"a"}]"#,
+            r#"[{"text":["a"]},{"type":"text"},{"type":"\"text\""}]"#,
+            r#"[1,{"a":{"b":{"text":"c"}},"d":[{"text":"e"}],"text":"f"}]"#,
+        ] {
+            assert_as_said(json);
+        }
+        assert_eq!(of(r#"[{"type":"sealed","rev":1,"ciphertext":"text"}]"#), "");
         assert_eq!(of("[]"), "");
     }
 

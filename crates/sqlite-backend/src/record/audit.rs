@@ -1,6 +1,8 @@
-use rusqlite::{Connection, Row, params};
+use std::sync::LazyLock;
+
+use rusqlite::{CachedStatement, Connection, Row, ToSql};
 use throughline_core::{
-    ThreadId,
+    TenantId, ThreadId,
     audit::{AuditDigest, AuditEntry, AuditLink, AuditNumber},
 };
 
@@ -18,17 +20,74 @@ macro_rules! audit_columns {
 }
 pub(crate) use audit_columns;
 
+/// An audit record that is not in the table yet.
+#[derive(Debug)]
+pub(crate) struct NewAuditRow {
+    number: i64,
+    tenant: TenantId,
+    /// The thread, if all items of the record belong to one.
+    thread: Option<ThreadId>,
+    hash: AuditDigest,
+    body: String,
+}
+
+/// The number of records of one statement. Each statement saves the pages that it changes once, because a trigger can
+/// abort it: a statement for each record costs three times as much.
+const ROWS: usize = 16;
+const COLUMNS: usize = 6;
+
+static INSERT_ROWS: LazyLock<String> = LazyLock::new(|| insert(ROWS));
+static INSERT_ROW: LazyLock<String> = LazyLock::new(|| insert(1));
+
+fn insert(rows: usize) -> String {
+    let values = vec!["(?, ?, ?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT INTO audit (number, tenant, thread, checksum, hash, body) VALUES {values}")
+}
+
+impl NewAuditRow {
+    /// Returns the row of a record with this [`body`](AuditEntry::body).
+    pub(crate) fn new(entry: &AuditEntry, body: String) -> Self {
+        Self {
+            number: number(entry.number.get()),
+            tenant: entry.record.tenant.clone(),
+            thread: entry.only_thread().cloned(),
+            hash: entry.hash,
+            body,
+        }
+    }
+
+    /// Inserts the rows in their order.
+    pub(crate) fn insert(db: &Connection, rows: &[Self]) -> rusqlite::Result<()> {
+        let (full, rest) = rows.as_chunks::<ROWS>();
+        if !full.is_empty() {
+            let mut statement = db.prepare_cached(&INSERT_ROWS)?;
+            full.iter().try_for_each(|rows| Self::execute(&mut statement, rows))?;
+        }
+        if !rest.is_empty() {
+            let mut statement = db.prepare_cached(&INSERT_ROW)?;
+            rest.chunks(1).try_for_each(|rows| Self::execute(&mut statement, rows))?;
+        }
+        Ok(())
+    }
+
+    fn execute(statement: &mut CachedStatement<'_>, rows: &[Self]) -> rusqlite::Result<()> {
+        for (row, first) in rows.iter().zip((1_usize..).step_by(COLUMNS)) {
+            let (tenant, thread) = (row.tenant.as_str(), row.thread.as_ref().map(ThreadId::as_str));
+            let (hash, body) = (row.hash.as_bytes().as_slice(), row.body.as_str());
+            let checksum = checksum(row.number, tenant, thread, hash, body.as_bytes());
+            let values: [&dyn ToSql; COLUMNS] = [&row.number, &tenant, &thread, &checksum, &hash, &body];
+            for (value, at) in values.into_iter().zip(first..) {
+                statement.raw_bind_parameter(at, value)?;
+            }
+        }
+        statement.raw_execute()?;
+        Ok(())
+    }
+}
+
 impl AuditRow {
     pub(crate) fn insert(db: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
-        let (tenant, thread) = (entry.record.tenant.as_str(), entry.only_thread().map(ThreadId::as_str));
-        let (body, hash) = (entry.body(), entry.hash.as_bytes().as_slice());
-        let number = number(entry.number.get());
-        let checksum = checksum(number, tenant, thread, hash, body.as_bytes());
-        db.prepare_cached(
-            "INSERT INTO audit (number, tenant, thread, checksum, hash, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![number, tenant, thread, checksum, hash, body])?;
-        Ok(())
+        NewAuditRow::insert(db, &[NewAuditRow::new(entry, entry.body())])
     }
 
     /// Returns the number of the last record.

@@ -47,16 +47,22 @@ impl Filling<'_> {
         }
         replication_rules::expect_primary(self.replication_state)?;
         if Staging::has_to_flush_before(args) {
-            self.staging.flush()?;
+            self.flush()?;
         }
         let decided = Decided { tenant, args, idempotency: idempotency.as_ref(), now: *now };
         let outcome = self.staging.apply(&decided, looks_up_ids)?;
         Ok(Outcome { result: Some(outcome.result), changed: outcome.changed })
     }
 
+    /// Writes everything that is staged.
+    fn flush(&mut self) -> Result<(), EngineError> {
+        self.staging.flush()?;
+        Ok(self.log.flush(self.connection)?)
+    }
+
     /// Applies a replication operation, which needs all staged rows to be written.
     fn copy(&mut self, args: &ReplicaArgs) -> Applied<Outcome> {
-        self.staging.flush()?;
+        self.flush()?;
         let before = self.staging.position();
         let mut position = before;
         let segment_positions = self.staging.segment_positions();
@@ -166,7 +172,7 @@ impl Worker {
                     break;
                 }
                 // Writes arrive while the staged ones are written: they join this transaction, and share its commit.
-                filling.staging.flush()?;
+                filling.flush()?;
                 self.failpoints.reach(Failpoint::Flushed, connection)?;
                 is_staged = false;
                 continue;
@@ -203,7 +209,7 @@ impl Worker {
         if !batch.changed {
             return Ok(None);
         }
-        filling.staging.flush()?;
+        filling.flush()?;
         let position = filling.staging.position();
         progress.set_replication_state(filling.replication_state);
         progress.kept_after = filling.kept_after;
@@ -247,7 +253,7 @@ impl Worker {
             }
         };
         self.failpoints.reach(Failpoint::Applied, connection)?;
-        // If SQLite has rolled back, the insert of a record would commit by itself.
+        // If SQLite has rolled back, a statement would commit by itself.
         if let Work::Write(Write { audit: Some(audit), now, .. }) = &pending.work
             && let Outcome { result: Some(result), changed: true } = &outcome
             && !connection.is_autocommit()
