@@ -69,8 +69,6 @@ fn has_no_text(json: &[u8]) -> bool {
                     return false;
                 }
             }
-            // A block that is an array can be one of text.
-            b'[' if depth == 1 => return false,
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
