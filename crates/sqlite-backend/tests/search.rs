@@ -451,7 +451,7 @@ async fn no_term_is_left_after_any_order_of_changes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let text = |random: &mut fastrand::Rng| {
         let words = random.usize(1..30);
