@@ -24,7 +24,8 @@ const PAGE: u32 = 50;
 const TASKS: usize = 64;
 
 /// The names of the kinds of calls.
-const KINDS: [&str; 5] = ["page50", "insert", "list50", "search_rare", "search_common"];
+const KINDS: [&str; 7] =
+    ["page50", "insert", "list50", "search_one", "search_thousand", "search_rare", "search_common"];
 
 /// Calls both stores alternately, and prints the median time of a call in each store, and how much it grew.
 pub(crate) async fn compare(stores: [&Filled; 2], rounds: usize) -> Result<(), Failure> {
@@ -37,10 +38,12 @@ pub(crate) async fn compare(stores: [&Filled; 2], rounds: usize) -> Result<(), F
             let probe = Probe { db, threads: stores[at].threads };
             probe.page().await?;
             opened[at].push(begun.elapsed().as_secs_f64() * 1e6);
-            let [page, insert, list, rare, common] = &mut times[at];
+            let [page, insert, list, one, thousand, rare, common] = &mut times[at];
             page.push(measure(async || probe.page().await).await?);
             insert.push(measure(async || probe.insert().await).await? / TASKS as f64);
             list.push(measure(async || probe.list().await).await?);
+            one.push(measure(async || probe.search(words::ONE).await).await?);
+            thousand.push(measure(async || probe.search(words::THOUSAND).await).await?);
             rare.push(measure(async || probe.search(words::RARE).await).await?);
             common.push(measure(async || probe.search(words::COMMON).await).await?);
             probe.db.close().await?;

@@ -5,9 +5,14 @@ use fastrand::Rng;
 /// The number of different words.
 const WORDS: f64 = 50_000.0;
 
-/// One message in a hundred contains the common term, and one in a hundred thousand the rare one.
+/// One message in a hundred contains the common term, and one in a hundred thousand the rare one. So the number of messages
+/// with them grows with the store.
 pub(crate) const COMMON: &str = "harbour";
 pub(crate) const RARE: &str = "lighthouse";
+
+/// Terms with a fixed number of messages in every store, in its first hundred thousand messages: one, and a thousand.
+pub(crate) const ONE: &str = "obelisk";
+pub(crate) const THOUSAND: &str = "meadow";
 
 const SYLLABLES: [&str; 16] =
     ["ba", "co", "du", "fe", "gi", "ho", "ja", "ku", "le", "mi", "no", "pa", "ru", "se", "ti", "vo"];
@@ -35,6 +40,8 @@ pub(crate) fn text(number: usize) -> String {
         push_word(&mut text, (random.f64() * WORDS.ln()).exp() as usize);
     }
     match number {
+        12_345 => text.extend([" ", ONE]),
+        number if number < 100_000 && number % 100 == 9 => text.extend([" ", THOUSAND]),
         number if number % 100_000 == 777 => text.extend([" ", RARE]),
         number if number % 100 == 7 => text.extend([" ", COMMON]),
         _ => {}

@@ -147,7 +147,7 @@ impl SqliteOptions {
     /// Keeps a full-text index of final messages, for [`Persistence::search`](throughline_core::Persistence::search).
     ///
     /// The writer updates the index while it has nothing else to write, at most half a second late unless it is always
-    /// busy. The index takes 1.1 to 1.4 times the space of the text; the more tenants share it, the more. A store
+    /// busy. The index takes 0.4 to 0.6 times the space of the text; the more tenants share it, the more. A store
     /// without an index gets one of all its messages. Without this option a search fails as `Unsupported`, but text
     /// that is deleted from the store is still deleted from an existing index. Processes that share a file should open
     /// it alike: a process without an index leaves the index of the others to be rebuilt. Keep more changes than the

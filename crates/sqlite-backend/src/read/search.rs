@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{
     Position, Result,
     backend::{
@@ -24,14 +24,31 @@ use super::{
     thread::{Known, living, nameless, thread_id},
 };
 use crate::{
+    blob::StoredContent,
     error::EngineError,
     record::{Columns as _, Record, message_columns},
-    search::{State, of_tenant, prefix, term_of_thread},
+    search::{BY_COUNT, State, of_tenant, prefix, term_of_thread},
 };
 
 /// The candidates in one shard, the latest message first.
-pub(super) const CANDIDATES: &str =
-    "SELECT rowid, terms, seq, created_at FROM search WHERE search MATCH ?1 ORDER BY rowid DESC";
+pub(super) const CANDIDATES: &str = "SELECT s.rowid, m.seq, m.created_at FROM search s \
+    CROSS JOIN search_messages m ON m.message_pk = s.rowid WHERE search MATCH ?1 ORDER BY s.rowid DESC";
+
+/// The candidates in a part of a shard that have a term in some column.
+pub(super) const WITH_TERM: &str =
+    "SELECT rowid FROM search WHERE search MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC";
+
+/// The content of a candidate.
+const CONTENT: &str = "SELECT content FROM messages WHERE message_pk = ?1";
+
+const CONTENT_LENGTH: &str = "SELECT content_bytes FROM messages WHERE message_pk = ?1";
+
+/// The number of candidates in one shard for each term of the query, up to which their scores are computed from their
+/// texts: above it, asking the index for each term is faster.
+const SCORED_BY_TEXT: usize = 8;
+
+/// The bytes of their contents together, up to which the same is true.
+const SCORED_TEXT_BYTES: u64 = 64 << 10;
 
 /// The row of a candidate, unless it is no longer searchable: the index may be behind.
 pub(super) const FOUND: &str = concat!(
@@ -106,7 +123,7 @@ struct Candidate {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Candidates {
     found: Vec<Candidate>,
-    /// The bytes that were read from the index.
+    /// The bytes of the texts that were read.
     bytes: u64,
     /// The number of searched shards.
     shards: usize,
@@ -217,36 +234,133 @@ fn candidates(
             break;
         }
         candidates.shards += 1;
-        let prefix = prefix(shard);
+        let (prefix, first) = (prefix(shard), candidates.found.len());
         let mut rows = statement.query([matches(&prefix, thread_pk, query)])?;
         while let Some(row) = rows.next()? {
-            let is_full = candidates.found.len() >= bounds.candidates || candidates.bytes >= bounds.bytes;
-            if is_full || timer.is_over() {
+            if candidates.found.len() >= bounds.candidates || timer.is_over() {
                 candidates.terminated_early = true;
-                return Ok(candidates);
+                break;
             }
-            let terms = row.get_ref(1)?.as_str().unwrap_or_default();
-            candidates.bytes += terms.len() as u64;
-            timer.count(terms.len() as u64);
+            timer.count(0);
             candidates.found.push(Candidate {
-                score: score(terms, &prefix, query),
-                created_at: row.integer(3).unwrap_or_default(),
-                seq: row.integer(2).unwrap_or_default(),
+                score: 0,
+                created_at: row.integer(2).unwrap_or_default(),
+                seq: row.integer(1).unwrap_or_default(),
                 message_pk: row.get(0)?,
             });
+        }
+        drop(rows);
+        score(scope.db, &prefix, query, &mut candidates, first, bounds, &mut timer)?;
+        if candidates.terminated_early {
+            break;
         }
     }
     Ok(candidates)
 }
 
-/// Returns the score of a message by its terms: the first line holds those that occur most often.
-fn score(terms: &str, prefix: &str, query: &Query) -> u32 {
-    let lines = terms.split('\n').zip((1..=MAX_COUNT).rev());
-    let of_line = |line: &str, count| {
-        let terms = line.split(' ').filter_map(|term| term.strip_prefix(prefix));
-        terms.filter(|term| query.counts(term)).fold(0, |sum: u32, _| sum.saturating_add(count))
-    };
-    lines.fold(0, |sum: u32, (line, count)| sum.saturating_add(of_line(line, count)))
+/// Computes the scores of the candidates in one shard, which are those from `first` on.
+fn score(
+    db: &Connection,
+    prefix: &str,
+    query: &Query,
+    candidates: &mut Candidates,
+    first: usize,
+    bounds: Bounds,
+    timer: &mut Timer,
+) -> rusqlite::Result<()> {
+    let counted = query.counted();
+    let found = candidates.found.len() - first;
+    // The index has no count of the terms with a prefix.
+    if counted.iter().all(|term| !term.is_prefix)
+        && (found > SCORED_BY_TEXT * counted.len() || !are_short(db, &candidates.found[first..])?)
+    {
+        return score_by_terms(db, prefix, query, candidates, first, timer);
+    }
+    let mut statement = db.prepare_cached(CONTENT)?;
+    let mut at = first;
+    while let Some(candidate) = candidates.found.get(at) {
+        if candidates.bytes >= bounds.bytes || at > first && timer.is_over() {
+            candidates.terminated_early = true;
+            candidates.found.truncate(at);
+            break;
+        }
+        let stored = statement
+            .query_row([candidate.message_pk], |row| {
+                Ok(row.text(0).and_then(|text| StoredContent::parse(str::from_utf8(text).ok()?)))
+            })
+            .optional()?;
+        let content = match stored.flatten() {
+            Some(content) => content.read(db)?.ok(),
+            None => None,
+        };
+        // The row of a damaged candidate is read again below the limit, and reported.
+        if let Some(content) = content {
+            let text = content.plain_text(usize::MAX);
+            let bytes = text.len() as u64;
+            candidates.bytes = candidates.bytes.saturating_add(bytes);
+            timer.count(bytes);
+            candidates.found[at].score = query.rank(&query.terms_of(&text));
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// Returns whether the contents of these candidates are short together.
+fn are_short(db: &Connection, found: &[Candidate]) -> rusqlite::Result<bool> {
+    let mut statement = db.prepare_cached(CONTENT_LENGTH)?;
+    let mut bytes = 0_u64;
+    for candidate in found {
+        let length =
+            statement.query_row([candidate.message_pk], |row| Ok(row.integer(0))).optional()?.flatten();
+        bytes = bytes.saturating_add(length.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default());
+    }
+    Ok(bytes <= SCORED_TEXT_BYTES)
+}
+
+/// Computes the scores from the columns of the index, for a query whose terms are all required and whole: every
+/// candidate has each of them at least once.
+fn score_by_terms(
+    db: &Connection,
+    prefix: &str,
+    query: &Query,
+    candidates: &mut Candidates,
+    first: usize,
+    timer: &mut Timer,
+) -> rusqlite::Result<()> {
+    let found = &mut candidates.found[first..];
+    let (Some(latest), Some(earliest)) = (found.first(), found.last()) else { return Ok(()) };
+    let (latest, earliest) = (latest.message_pk, earliest.message_pk);
+    let terms = u32::try_from(query.counted().len()).unwrap_or(u32::MAX);
+    found.iter_mut().for_each(|candidate| candidate.score = terms);
+    let mut statement = db.prepare_cached(WITH_TERM)?;
+    let repeated = BY_COUNT[..BY_COUNT.len() - 1].join(" ");
+    for term in query.counted() {
+        // Most words occur once in each message.
+        let matches = format!("{{{repeated}}} : \"{prefix}{}\"", term.text);
+        if statement.query(params![matches, earliest, latest])?.next()?.is_none() {
+            continue;
+        }
+        for (column, count) in BY_COUNT.into_iter().zip((2..=MAX_COUNT).rev()) {
+            let matches = format!("{{{column}}} : \"{prefix}{}\"", term.text);
+            let mut rows = statement.query(params![matches, earliest, latest])?;
+            let mut at = 0;
+            while let Some(row) = rows.next()? {
+                if timer.is_over() {
+                    candidates.terminated_early = true;
+                    return Ok(());
+                }
+                timer.count(0);
+                let message_pk: i64 = row.get(0)?;
+                // Both are in the same order.
+                at += found[at..].iter().take_while(|candidate| candidate.message_pk > message_pk).count();
+                if let Some(candidate) = found.get_mut(at).filter(|one| one.message_pk == message_pk) {
+                    candidate.score = candidate.score.saturating_add(count - 1);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the query in the syntax of FTS5. A term consists of letters and digits only; it is quoted so that it is
@@ -266,34 +380,46 @@ fn matches(prefix: &str, thread_pk: Option<i64>, query: &Query) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::{Connection, StatementStatus};
-    use throughline_core::{TenantId, Timestamp, backend::search::Terms};
+    use rusqlite::StatementStatus;
+    use throughline_core::{Content, TenantId, Timestamp, backend::search::Terms};
 
     use super::*;
+    use crate::{open::create_tables, search::IndexedTerms};
 
-    /// Returns a store with only an index: in each shard of two tenants this number of messages with these words.
-    fn index(shards: i64, messages: i64, text: &str) -> Connection {
+    fn empty() -> Connection {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
-        let terms = Terms::of(text, Tokenizer::Words);
+        create_tables(&db).unwrap();
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        db
+    }
+
+    /// Adds a message to a shard, and its text.
+    fn put(db: &Connection, shard: i64, message_pk: i64, text: &str) {
+        let terms = IndexedTerms::new(&Terms::of(text, Tokenizer::Words), shard, 1);
+        terms.add(db, message_pk).unwrap();
+        db.execute(
+            "INSERT INTO search_messages (message_pk, shard, thread_pk, seq, created_at, digest) \
+             VALUES (?1, ?2, 1, ?1, 0, ?3)",
+            params![message_pk, shard, terms.digest()],
+        )
+        .unwrap();
+        db.execute(
+            "INSERT INTO messages (message_pk, thread_pk, message_id, seq, segment, role, state, revision, appends, \
+             content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
+             VALUES (?1, 1, ?1, ?1, 1, 'user', 'final', 1, 0, 0, 0, 0, 0, 0, 0, '{}', ?2)",
+            params![message_pk, Content::text(text).as_json()],
+        )
+        .unwrap();
+    }
+
+    /// Returns a store with only an index: in each shard of two tenants this number of messages with this text.
+    fn index(shards: i64, messages: i64, text: &str) -> Connection {
+        let db = empty();
         for shard in 1..=2 * shards {
             let tenant = if shard % 2 == 0 { "a" } else { "b" };
             db.execute("INSERT INTO search_shards VALUES (?1, ?2, ?1, 1)", params![shard, tenant]).unwrap();
             for n in 0..messages {
-                let mut written: Vec<String> = (1..=MAX_COUNT)
-                    .rev()
-                    .map(|count| {
-                        let of_line = terms.iter().filter(|(_, of)| *of == count);
-                        of_line.map(|(term, _)| format!("{}{term} ", prefix(shard))).collect()
-                    })
-                    .collect();
-                written.push(term_of_thread(n));
-                let message_pk = shard * 1000 + n;
-                db.execute(
-                    "INSERT INTO search (rowid, terms, shard, seq, created_at) VALUES (?1, ?2, ?3, ?4, 0)",
-                    params![message_pk, written.join("\n"), shard, n],
-                )
-                .unwrap();
+                put(&db, shard, shard * 1000 + n, text);
             }
         }
         db
@@ -334,9 +460,11 @@ mod tests {
     #[test]
     fn a_search_whose_time_is_over_ends_within_a_shard() {
         let db = index(1, 200, "water wave");
-        let late = asked(&db, "w*", Bounds { until: Instant::now(), ..bounds() });
-        assert_eq!((late.found.len(), late.shards, late.terminated_early), (64, 1, true));
-        assert_eq!(late.found.first().map(|candidate| candidate.message_pk), Some(2199));
+        for query in ["w*", "water"] {
+            let late = asked(&db, query, Bounds { until: Instant::now(), ..bounds() });
+            assert_eq!((late.found.len(), late.shards, late.terminated_early), (64, 1, true), "{query}");
+            assert_eq!(late.found.first().map(|candidate| candidate.message_pk), Some(2199));
+        }
         let long = (0..20_000).map(|n| format!("w{n:099} ")).collect::<String>();
         let db = index(1, 2, &long);
         let late = asked(&db, "w*", Bounds { until: Instant::now(), bytes: u64::MAX, ..bounds() });
@@ -352,6 +480,36 @@ mod tests {
         let query =
             |text: &str| matches(&tenant_prefix, None, &Query::parse(text, Tokenizer::Words).unwrap());
         assert_eq!(query(&"w* ".repeat(32)), query("w*"));
+    }
+
+    /// The index and the text of a message agree about its score.
+    #[test]
+    fn scores_from_the_index_are_those_from_the_texts() {
+        let seed = fastrand::u64(..);
+        eprintln!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let db = empty();
+        db.execute("INSERT INTO search_shards VALUES (2, 'a', 0, 1)", []).unwrap();
+        let mut texts = Vec::new();
+        for message_pk in 1..=200 {
+            let words = (0..random.usize(1..12)).map(|_| *random.choice(&["a", "b", "c", "d"]).unwrap());
+            texts.push(words.map(|word| format!("{word} ")).collect::<String>());
+            put(&db, 2, message_pk, texts.last().unwrap());
+        }
+        for query in ["a", "a b", "c a b", "a b c d"] {
+            let parsed = Query::parse(query, Tokenizer::Words).unwrap();
+            let expected: Vec<(usize, u32)> = (1..=200)
+                .rev()
+                .filter(|n| parsed.matches(&texts[n - 1]))
+                .map(|n| (n, parsed.rank(&parsed.terms_of(&texts[n - 1]))))
+                .collect();
+            let found = asked(&db, query, bounds());
+            // The first three are scored by the index, and no text was read for them.
+            assert_eq!(found.bytes == 0, expected.len() > SCORED_BY_TEXT * parsed.counted().len(), "{query}");
+            let found: Vec<(usize, u32)> =
+                found.found.iter().map(|one| (usize::try_from(one.message_pk).unwrap(), one.score)).collect();
+            assert_eq!(found, expected, "{query}");
+        }
     }
 
     /// The number of virtual-machine steps grows with the examined candidates, and not with the existing ones.

@@ -4,6 +4,7 @@
 //! idle, and occasionally while it is busy. The progress of the index is in the same transaction, so any process can
 //! continue it. The index can be rebuilt from the messages: the writer does that if changes are missing.
 
+mod indexed_terms;
 mod refresh;
 mod shards;
 mod state;
@@ -14,8 +15,11 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use throughline_core::backend::search::Tokenizer;
 
+#[cfg(test)]
+pub(crate) use self::indexed_terms::IndexedTerms;
 use self::step::Step;
 pub(crate) use self::{
+    indexed_terms::BY_COUNT,
     shards::{of_tenant, prefix, term_of_thread},
     state::State,
 };
@@ -37,6 +41,8 @@ pub(crate) struct Index {
     /// store last decides. `None` after that step.
     makes: Option<Tokenizer>,
     is_behind: bool,
+    /// Whether the last step left work, and no write was committed since: the writer is still idle.
+    is_idle: bool,
     /// Whether the index was dropped once. A second damage is not one of the index.
     has_restarted: bool,
     stepped: Instant,
@@ -49,6 +55,7 @@ impl Index {
             is_absent: false,
             makes: Some(tokenizer),
             is_behind: true,
+            is_idle: false,
             has_restarted: false,
             stepped: Instant::now(),
         }
@@ -62,11 +69,18 @@ impl Index {
     /// Records a commit.
     pub(crate) const fn committed(&mut self) {
         self.is_behind = !self.is_absent;
+        self.is_idle = false;
     }
 
-    /// Returns how long the writer waits for a write before it [continues](Self::run_step) with the index.
+    /// Makes the writer wait before the next step, unless a step runs first and leaves work.
+    pub(crate) const fn pause(&mut self) {
+        self.is_idle = false;
+    }
+
+    /// Returns how long the writer waits for a write before it [continues](Self::run_step) with the index: not at all while it
+    /// goes from step to step. It takes a write that has arrived before the next step.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.is_behind.then_some(IDLE)
+        self.is_behind.then_some(if self.is_idle { Duration::ZERO } else { IDLE })
     }
 
     /// Returns whether the index has waited long enough, although the writer is busy.
@@ -100,7 +114,7 @@ impl Index {
     pub(crate) fn run_step(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
         self.stepped = Instant::now();
         let step = Step::take(connection, self.is_kept, self.makes)?;
-        self.is_behind = step.more;
+        (self.is_behind, self.is_idle) = (step.more, step.more);
         self.is_absent = step.is_absent;
         Ok(step.wrote)
     }
@@ -109,14 +123,14 @@ impl Index {
 /// Updates the index for a message that was written from a row image, in the same transaction: the feed may no longer
 /// hold its changes. Does nothing without an index.
 pub(crate) fn put_message(db: &Connection, message_pk: i64) -> rusqlite::Result<()> {
-    put(db, |state| refresh::refresh(db, message_pk, state.tokenizer))
+    put(db, |state| refresh::refresh(db, message_pk, state.tokenizer, true))
 }
 
 /// Updates the index for a thread from which messages may have been removed.
 pub(crate) fn put_thread(db: &Connection, thread_pk: i64) -> rusqlite::Result<()> {
-    put(db, |_| {
+    put(db, |state| {
         for message_pk in step::gone(db, thread_pk, i64::MAX)? {
-            refresh::refresh(db, message_pk, None)?;
+            refresh::refresh(db, message_pk, state.tokenizer, false)?;
         }
         Ok(())
     })

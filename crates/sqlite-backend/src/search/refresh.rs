@@ -1,10 +1,10 @@
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, ffi, params};
 use throughline_core::{
-    MessageState, TenantId, ThreadId,
-    backend::search::{MAX_COUNT, Terms, Tokenizer},
+    Content, MessageState, TenantId, ThreadId,
+    backend::search::{Terms, Tokenizer},
 };
 
-use super::shards;
+use super::{indexed_terms::IndexedTerms, shards};
 use crate::{
     blob::StoredContent,
     record::{Columns as _, Record, message_columns},
@@ -18,66 +18,107 @@ const MESSAGE: &str = concat!(
 );
 const TENANT: usize = 21;
 
-/// The index entry of a message.
+/// The entry of a message, with the content that was indexed.
+const ENTRY: &str = "SELECT s.shard, s.thread_pk, s.digest, s.terms, coalesce(r.content, m.content) \
+    FROM search_messages s LEFT JOIN search_replaced r ON r.message_pk = s.message_pk \
+    LEFT JOIN messages m ON m.message_pk = s.message_pk WHERE s.message_pk = ?1";
+
+/// The entry of a message in the index.
+struct Entry {
+    shard: i64,
+    thread_pk: i64,
+    digest: i64,
+    /// The terms, if the content is in a file.
+    lines: Option<String>,
+    content: Option<String>,
+}
+
+/// A message that belongs into the index.
 struct Indexed {
     tenant: TenantId,
     thread_pk: i64,
     seq: i64,
     created_at: i64,
+    is_in_file: bool,
     terms: Terms,
 }
 
-/// Updates the index entry of a message. Without a tokenizer the entry is only removed.
+/// Updates the index entry of a message, in an index of this tokenizer. Without `adds`, the entry is only removed.
+///
+/// # Errors
+/// The index is damaged, or the content that was indexed is. The index then has to be built again.
 pub(super) fn refresh(
     db: &Connection,
     message_pk: i64,
     tokenizer: Option<Tokenizer>,
+    adds: bool,
 ) -> rusqlite::Result<()> {
-    let held: Option<(i64, i64)> = db
-        .prepare_cached("SELECT shard, terms FROM search WHERE rowid = ?1")?
-        .query_row([message_pk], |row| Ok((row.get(0)?, count(row.get_ref(1)?.as_str().unwrap_or_default()))))
-        .optional()?;
-    if let Some((shard, terms)) = held {
-        db.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([message_pk])?;
-        shards::remove(db, shard, terms)?;
+    if let Some(entry) = db.prepare_cached(ENTRY)?.query_row([message_pk], Entry::of).optional()? {
+        let terms = entry.terms(tokenizer).ok_or_else(|| unknown_terms(message_pk))?;
+        terms.remove(db, message_pk)?;
+        for sql in [
+            "DELETE FROM search_messages WHERE message_pk = ?1",
+            "DELETE FROM search_replaced WHERE message_pk = ?1",
+        ] {
+            db.prepare_cached(sql)?.execute([message_pk])?;
+        }
+        shards::remove(db, entry.shard, terms.count())?;
     }
-    let Some(tokenizer) = tokenizer else { return Ok(()) };
+    let (Some(tokenizer), true) = (tokenizer, adds) else { return Ok(()) };
     let Some(message) = indexed(db, message_pk, tokenizer)? else { return Ok(()) };
     let count = i64::try_from(message.terms.len()).unwrap_or(i64::MAX);
     let shard = shards::add(db, message.tenant.as_str(), message_pk, count)?;
-    let terms = written(&message.terms, &shards::prefix(shard), message.thread_pk);
+    let terms = IndexedTerms::new(&message.terms, shard, message.thread_pk);
+    terms.add(db, message_pk)?;
+    let lines = message.is_in_file.then(|| terms.to_lines());
     db.prepare_cached(
-        "INSERT INTO search (rowid, terms, shard, seq, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO search_messages (message_pk, shard, thread_pk, seq, created_at, digest, terms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute(params![message_pk, terms, shard, message.seq, message.created_at])?;
+    .execute(params![
+        message_pk,
+        shard,
+        message.thread_pk,
+        message.seq,
+        message.created_at,
+        terms.digest(),
+        lines,
+    ])?;
     Ok(())
 }
 
-/// Returns the terms of a message as the table holds them: those that occur most often in the first line, the term of
-/// its thread in the last.
-fn written(terms: &Terms, prefix: &str, thread_pk: i64) -> String {
-    let mut written = String::new();
-    for count in (1..=MAX_COUNT).rev() {
-        for (term, _) in terms.iter().filter(|(_, of_term)| *of_term == count) {
-            if !written.is_empty() && !written.ends_with('\n') {
-                written.push(' ');
-            }
-            written.push_str(prefix);
-            written.push_str(term);
-        }
-        written.push('\n');
+impl Entry {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            shard: row.get(0)?,
+            thread_pk: row.get(1)?,
+            digest: row.get(2)?,
+            lines: row.get(3)?,
+            content: row.get(4)?,
+        })
     }
-    written.push_str(&shards::term_of_thread(thread_pk));
-    written
+
+    /// Returns the terms that the index has of the message. `None` if the content is not the one that was indexed.
+    fn terms(&self, tokenizer: Option<Tokenizer>) -> Option<IndexedTerms> {
+        let terms = match &self.lines {
+            Some(lines) => IndexedTerms::from_lines(lines, self.thread_pk),
+            None => {
+                let content = Content::from_json(self.content.clone()?).ok()?;
+                let terms = Terms::of(&content.plain_text(usize::MAX), tokenizer?);
+                IndexedTerms::new(&terms, self.shard, self.thread_pk)
+            }
+        };
+        (terms.digest() == self.digest).then_some(terms)
+    }
 }
 
-/// Returns how many terms were [written](written), without that of the thread.
-fn count(written: &str) -> i64 {
-    let terms = written.split_ascii_whitespace().count().saturating_sub(1);
-    i64::try_from(terms).unwrap_or(i64::MAX)
+/// The error that makes the writer build the index again.
+fn unknown_terms(message_pk: i64) -> rusqlite::Error {
+    let text = format!("the message {message_pk} no longer has the text that was indexed");
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(text))
 }
 
-/// Returns the index entry of a message; `None` if it is not searchable or damaged.
+/// Returns a message for the index; `None` if it is not searchable or damaged.
 fn indexed(db: &Connection, message_pk: i64, tokenizer: Tokenizer) -> rusqlite::Result<Option<Indexed>> {
     let found = db
         .prepare_cached(MESSAGE)?
@@ -93,7 +134,9 @@ fn indexed(db: &Connection, message_pk: i64, tokenizer: Tokenizer) -> rusqlite::
                 }
                 let Record { message, content, .. } = Record::read(row, &tenant, &thread).ok()?;
                 let created_at = message.created_at.as_micros();
-                let indexed = Indexed { tenant, thread_pk, seq, created_at, terms: Terms::default() };
+                let is_in_file = content.blob().is_some();
+                let terms = Terms::default();
+                let indexed = Indexed { tenant, thread_pk, seq, created_at, is_in_file, terms };
                 (message.state == MessageState::Final).then_some((indexed, content))
             };
             Ok(read())
@@ -104,17 +147,4 @@ fn indexed(db: &Connection, message_pk: i64, tokenizer: Tokenizer) -> rusqlite::
     let Ok(Ok(content)) = content.read(db) else { return Ok(None) };
     let terms = Terms::of(&content.plain_text(usize::MAX), tokenizer);
     Ok((!terms.is_empty()).then_some(Indexed { terms, ..indexed }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terms_are_written_in_the_order_of_their_frequency() {
-        let terms = Terms::of("d d d d d b b a c c c e", Tokenizer::Words);
-        let written = written(&terms, "1f.", 7);
-        assert_eq!(written, "1f.d\n1f.c\n1f.b\n1f.a 1f.e\n.7");
-        assert_eq!(count(&written), 5);
-    }
 }

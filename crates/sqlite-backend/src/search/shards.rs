@@ -74,10 +74,11 @@ pub(super) fn remove(db: &Connection, shard: i64, terms: i64) -> rusqlite::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::open::create_tables;
 
     fn store() -> Connection {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        create_tables(&db).unwrap();
         db
     }
 

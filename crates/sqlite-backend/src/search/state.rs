@@ -64,6 +64,8 @@ pub(super) fn clear(connection: &Connection, tokenizer: Option<Tokenizer>) -> ru
     connection.execute_batch("DROP TABLE search")?;
     connection.execute_batch(&described)?;
     connection.execute_batch("INSERT INTO search (search, rank) VALUES ('secure-delete', 1)")?;
-    connection.execute_batch("DELETE FROM search_shards")?;
+    connection.execute_batch(
+        "DELETE FROM search_shards; DELETE FROM search_messages; DELETE FROM search_replaced",
+    )?;
     State::empty(tokenizer).write(connection)
 }

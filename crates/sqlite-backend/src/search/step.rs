@@ -96,7 +96,7 @@ fn last_change(db: &Connection, kept_after: i64) -> rusqlite::Result<i64> {
 }
 
 fn has_words(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM search)")?.query_row([], |row| row.get(0))
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM search_messages)")?.query_row([], |row| row.get(0))
 }
 
 /// Indexes the messages after `recovered`. Returns whether there are more.
@@ -107,7 +107,7 @@ fn index_messages(db: &Connection, state: &mut State, recovered: i64) -> rusqlit
         .query_map(params![recovered, MESSAGES], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for message_pk in &messages {
-        refresh(db, *message_pk, state.tokenizer)?;
+        refresh(db, *message_pk, state.tokenizer, true)?;
         state.recovered = Some(*message_pk);
         if begun.elapsed() >= SPAN {
             return Ok(true);
@@ -132,16 +132,18 @@ fn index_changes(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Re
                 Ok((row.get::<_, i64>(0)?, change, row.get::<_, Option<i64>>(MESSAGE_PK)?))
             })
             .optional()?;
-        let Some((position, change, message_pk)) = found else { return Ok(false) };
+        let Some((position, change, message_pk)) = found else {
+            return index_replaced(db, state, adds, left);
+        };
         match (change, message_pk) {
             (Some((_, change)), Some(message_pk)) if is_about_words(&change) => {
-                refresh(db, message_pk, state.tokenizer.filter(|_| adds))?;
+                refresh(db, message_pk, state.tokenizer, adds)?;
                 left -= 1;
             }
             (Some((thread_pk, change)), None) if takes_away(&change) => {
                 let gone = gone(db, thread_pk, left)?;
                 for message_pk in &gone {
-                    refresh(db, *message_pk, None)?;
+                    refresh(db, *message_pk, state.tokenizer, false)?;
                 }
                 left -= i64::try_from(gone.len()).unwrap_or(left);
                 if left <= 0 {
@@ -157,6 +159,21 @@ fn index_changes(db: &Connection, state: &mut State, adds: bool) -> rusqlite::Re
             return Ok(true);
         }
     }
+}
+
+/// Indexes the messages whose content was replaced by a statement that left no change, such as one of a later version. A
+/// complete index has none. Returns whether there are more.
+fn index_replaced(db: &Connection, state: &State, adds: bool, limit: i64) -> rusqlite::Result<bool> {
+    let replaced: Vec<i64> = db
+        .prepare_cached("SELECT message_pk FROM search_replaced LIMIT ?1")?
+        .query_map([limit], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for message_pk in &replaced {
+        refresh(db, *message_pk, state.tokenizer, adds)?;
+        // Also without an entry in the index.
+        db.prepare_cached("DELETE FROM search_replaced WHERE message_pk = ?1")?.execute([message_pk])?;
+    }
+    Ok(!replaced.is_empty())
 }
 
 const fn is_about_words(change: &ChangeKind) -> bool {

@@ -351,6 +351,8 @@ impl Worker {
 
     /// Updates the full-text index with some of the committed changes.
     fn continue_index(&mut self) {
+        // A step that cannot run is not tried again at once.
+        self.index.pause();
         if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
             return;
         }
