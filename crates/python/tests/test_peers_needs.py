@@ -93,5 +93,12 @@ def test_messages_are_found_by_metadata(is_file: bool, tmp_path: Path) -> None:
             assert (await store.thread("t-0").find("order", "A-2")).messages == []
             with pytest.raises(throughline.Unsupported):
                 await store.find("other", 1)
+            # A message is never cut: the first one is returned whatever its size.
+            short = await store.find("order", "A-1", max_bytes=1)
+            assert [message.text for message in short.messages] == ["2"]
+            rest = await store.find("order", "A-1", after=short.next, max_bytes=1 << 20)
+            assert ([message.text for message in rest.messages], rest.next) == (["0"], None)
+            of_thread = await store.thread("t-0").find("order", "A-1", max_bytes=1)
+            assert ([message.text for message in of_thread.messages], of_thread.next is None) == (["2"], False)
 
     run(main())

@@ -120,18 +120,22 @@ impl Move {
 }
 
 impl Target {
-    /// Opens both stores. Only `follow` creates the second one.
+    /// Opens both stores. Only `follow` creates the second one. It declares there the metadata fields that the first store indexes:
+    /// after the switchover, finds need them.
     async fn open(
         &self,
         session: &mut Session,
         first_as: Opening,
-        second_as: Opening,
+        mut second_as: Opening,
     ) -> Result<(Persistence, Persistence), Failure> {
         let (first, second) = (session.store()?.clone(), StoreName::parse(&self.name)?);
         if first == second {
             return Err(Failure::usage("--store and --to name the same store"));
         }
         let first = session.open_other(&first, first_as).await?;
+        if second_as.creates {
+            second_as.indexed = first.describe().capabilities().indexed_metadata.clone();
+        }
         Ok((first, session.open_other(&second, second_as).await?))
     }
 

@@ -56,6 +56,25 @@ fn found(path: &Path, arguments: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_moved_store_indexes_the_fields_of_the_first_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, new) = (folder.path().join("chat.db"), folder.path().join("new.db"));
+    store(&path).await;
+    // The second store keeps a field of its own.
+    open_indexed(&new, &["topic"]).await.close().await.unwrap();
+    let follow = ["move", "follow", "--until-equal", "--to", new.to_str().unwrap()];
+    for _ in 0..2 {
+        let followed = run_on(&path, &follow);
+        assert_eq!(followed.code, 0, "{followed:?}");
+        assert_eq!(found(&new, &["orderId=A-17"]), ["m-2", "m-1"]);
+        assert_eq!(found(&new, &["turn:=true", "--visibility", "all"]), ["open"]);
+        assert_eq!(found(&new, &["topic=none"]), [""; 0]);
+    }
+    let other = run_on(&path, &["find", "topic=none"]);
+    assert_eq!(other.code, 1, "the first store gets no field: {other:?}");
+}
+
+#[tokio::test]
 async fn messages_are_found_by_the_fields_that_the_store_keeps() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.db");

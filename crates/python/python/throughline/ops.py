@@ -259,6 +259,7 @@ def find(
     order: Literal["newest", "oldest"] = "newest",
     visibility: Visibility = "final",
     after: str | None = None,
+    max_bytes: int | None = None,
 ) -> Operation[m.Found]:
     """Finds the messages with this value of a metadata field that the store indexes."""
     text = w.args(
@@ -270,6 +271,7 @@ def find(
         visibility=visibility,
         after=None if after is None else w.Raw(after),
         limit=limit,
+        maxBytes=max_bytes,
     )
 
     def decode(answer: bytes) -> m.Found:

@@ -123,14 +123,15 @@ class Store:
         order: Literal["newest", "oldest"] = "newest",
         visibility: Visibility = "final",
         after: str | None = None,
+        max_bytes: int | None = None,
         deadline: float | None = None,
     ) -> m.Found:
         """Finds the messages of the tenant with this value of a metadata field, by their time of creation.
 
         The store must index the field: ``open(..., options={"indexed_metadata": [name]})``. ``after`` is the ``next`` of
-        the previous answer.
+        the previous answer. An answer ends before the message that would exceed ``max_bytes``, 8 MiB unless it is set.
         """
-        read = ops.find(name, value, limit, order=order, visibility=visibility, after=after)
+        read = ops.find(name, value, limit, order=order, visibility=visibility, after=after, max_bytes=max_bytes)
         return await self._run(read, None, deadline)
 
     def changes(self, after: int = 0, *, scope: Literal["tenant", "store"] = "tenant", wait: bool = True) -> Changes:

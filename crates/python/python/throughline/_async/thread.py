@@ -170,10 +170,13 @@ class Thread:
         order: Literal["newest", "oldest"] = "newest",
         visibility: Visibility = "final",
         after: str | None = None,
+        max_bytes: int | None = None,
         deadline: float | None = None,
     ) -> m.Found:
         """Finds messages of the thread by a metadata field that the store indexes: see ``Store.find``."""
-        read = ops.find(name, value, limit, thread=self.id, order=order, visibility=visibility, after=after)
+        read = ops.find(
+            name, value, limit, thread=self.id, order=order, visibility=visibility, after=after, max_bytes=max_bytes
+        )
         return await self._run(read, None, deadline)
 
     def draft(
