@@ -4,7 +4,7 @@ use std::{future::IntoFuture as _, sync::Arc, time::Duration};
 
 use sqlx::{Connection as _, PgConnection, postgres::PgListener};
 use throughline_core::{
-    Effect, NewMessage, Persistence, Position,
+    Effect, Message, NewMessage, Persistence, Position,
     changes::{ChangeScope, ReadChanges},
     messages::{Add, Batch},
 };
@@ -155,7 +155,7 @@ async fn statement_that_continues_after_its_fence_is_not_applied() {
     assert_eq!((fourth.output.message.seq.get(), fourth.receipt.position), (4, Some(Position::new(4))));
     // Later statements know the number of fence transactions.
     confirm(&db, "t").await;
-    let texts: Vec<_> = everything(&db, "t").await.iter().map(|message| message.text()).collect();
+    let texts: Vec<_> = everything(&db, "t").await.iter().map(Message::text).collect();
     assert_eq!(texts, ["first", "second", "third", "another", "first", "second"]);
     assert_eq!(positions(&db).await, [1, 2, 3, 4, 5, 6]);
     let last = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'WITH locked%'";
