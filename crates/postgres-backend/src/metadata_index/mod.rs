@@ -61,18 +61,13 @@ impl MetadataNames {
 pub(crate) struct NamesCache(Mutex<Arc<MetadataNames>>);
 
 impl NamesCache {
-    /// Returns the names that this host has read last.
-    pub(crate) fn last(&self) -> Arc<MetadataNames> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// Returns the names of a version of the table: reads them again if the cache has another version.
     pub(crate) async fn of_version(
         &self,
         db: &mut PgConnection,
         version: i64,
     ) -> sqlx::Result<Arc<MetadataNames>> {
-        let known = self.last();
+        let known = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if known.version == version {
             return Ok(known);
         }

@@ -9,7 +9,6 @@ mod decide;
 mod held;
 mod link;
 mod locks;
-mod optimistic;
 mod outcome;
 mod worker;
 
