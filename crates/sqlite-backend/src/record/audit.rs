@@ -32,7 +32,7 @@ pub(crate) struct NewAuditRow {
 }
 
 /// The number of records of one statement. Each statement saves the pages that it changes once, because a trigger can
-/// abort it: a statement for each record costs three times as much.
+/// abort it.
 const ROWS: usize = 16;
 const COLUMNS: usize = 6;
 
