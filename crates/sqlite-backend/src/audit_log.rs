@@ -52,7 +52,7 @@ impl AuditLog {
     fn link(&mut self, db: &Connection) -> rusqlite::Result<&mut AuditLink> {
         match &mut self.link {
             Some(link) => Ok(link),
-            unread => Ok(unread.insert(end(db)?)),
+            none => Ok(none.insert(end(db)?)),
         }
     }
 }

@@ -158,7 +158,7 @@ impl Starts {
         for byte in (0..=u8::MAX).filter(|byte| after[usize::from(is_word(*byte))]) {
             self.rows[usize::from(byte)][0] |= group;
         }
-        *self.cell(0, first) |= group;
+        *self.groups_at(0, first) |= group;
         states.clear();
         // A condition behind the first byte may hold.
         behind.iter().for_each(|state| states.add(*state, |_| true));
@@ -166,13 +166,13 @@ impl Starts {
             if states.has_match {
                 // Any text may follow a match.
                 for depth in depth..DEPTH {
-                    (0..=u8::MAX).for_each(|byte| *self.cell(depth, byte) |= group);
+                    (0..=u8::MAX).for_each(|byte| *self.groups_at(depth, byte) |= group);
                 }
                 return;
             }
             let mut next = Vec::new();
             states.for_each_range(|bytes, state| {
-                bytes.for_each(|byte| *self.cell(depth, byte) |= group);
+                bytes.for_each(|byte| *self.groups_at(depth, byte) |= group);
                 next.push(state);
             });
             states.clear();
@@ -181,7 +181,7 @@ impl Starts {
     }
 
     /// Returns the groups that allow a byte at this position of a match.
-    fn cell(&mut self, depth: usize, byte: u8) -> &mut Groups {
+    fn groups_at(&mut self, depth: usize, byte: u8) -> &mut Groups {
         match depth.checked_sub(SCANNED) {
             None => &mut self.rows[usize::from(byte)][1 + depth],
             Some(further) => &mut self.further[further][usize::from(byte)],
