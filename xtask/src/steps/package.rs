@@ -46,9 +46,8 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     for Package { name, version, .. } in &published {
         let archive = package.join("package").join(format!("{name}-{version}.crate"));
         // Cargo gives all files of a package one old time. With a new one it compiles them again.
-        let tar =
-            workspace.program("tar").args(["--extract", "--touch", "--gzip", "--file"]).args([&archive]);
-        tar.args(["--directory"]).args([&packages]).run()?;
+        let tar = workspace.program("tar").args(["-xmzf"]).args([&archive]).args(["-C"]).args([&packages]);
+        tar.run()?;
     }
 
     for example in EXAMPLES.iter().chain([&SAMPLES]) {
