@@ -1,14 +1,14 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use throughline::{Content, MessageId};
+use throughline::{Content, MessageId, Timestamp};
 use throughline_postgres_cluster::Cluster;
-use tokio::task::JoinSet;
 
 use crate::{
     Failure,
     pool::{INSERT, SCHEMA},
     text::TEXT,
+    writers,
 };
 
 /// The other facts of a write: a thread summary, a change entry and the position of the store. The list of threads has
@@ -83,28 +83,17 @@ impl Facts {
 
     /// Returns writes per second for `tasks` tasks, each with its own thread.
     pub(crate) async fn run(&self, tasks: usize, span: Duration) -> Result<f64, Failure> {
-        let begun = Instant::now();
-        let mut writers = JoinSet::new();
-        for task in 0..tasks {
-            let (pool, sent, thread) = (self.pool.clone(), self.sent, i64::try_from(task)?);
-            writers.spawn(async move {
-                let mut written = 0_u64;
-                while begun.elapsed() < span {
-                    write(&pool, sent, thread, i64::try_from(written)?).await?;
-                    written += 1;
-                }
-                Ok::<_, Failure>(written)
-            });
-        }
-        let mut written = 0;
-        while let Some(writer) = writers.join_next().await {
-            written += writer??;
-        }
-        Ok(written as f64 / begun.elapsed().as_secs_f64())
+        let (pool, sent) = (self.pool.clone(), self.sent);
+        let write = move |task| {
+            let pool = pool.clone();
+            async move { write(&pool, sent, i64::try_from(task)?).await }
+        };
+        writers::rate(tasks, span, write).await
     }
 }
 
-async fn write(pool: &PgPool, sent: Sent, thread: i64, at: i64) -> Result<(), Failure> {
+async fn write(pool: &PgPool, sent: Sent, thread: i64) -> Result<(), Failure> {
+    let at = Timestamp::now().as_micros();
     let (id, content) = (MessageId::mint(), Content::text(TEXT));
     let bytes = i64::try_from(content.as_json().len())?;
     let preview: &str = TEXT.get(..80).unwrap_or(TEXT);

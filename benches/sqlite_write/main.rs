@@ -24,6 +24,8 @@ mod stack;
 mod tasks;
 #[path = "../kit/text.rs"]
 mod text;
+#[path = "../kit/writers.rs"]
+mod writers;
 
 use std::error::Error;
 

@@ -4,19 +4,19 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use throughline::{Content, MessageId};
-use tokio::task::JoinSet;
 
 use crate::{
     Failure,
     row::{INSERT, SCHEMA},
     text::TEXT,
+    writers,
 };
 
 /// Inserts through a sqlx pool; each insert is a durable transaction.
@@ -42,30 +42,21 @@ impl Pool {
 
     /// Returns writes per second for `tasks` tasks, each with its own thread.
     pub(crate) async fn run(&self, tasks: usize, span: Duration) -> Result<f64, Failure> {
-        let begun = Instant::now();
-        let mut writers = JoinSet::new();
-        for task in 0..tasks {
-            let (pool, next) = (self.pool.clone(), Arc::clone(&self.next));
-            writers.spawn(async move {
-                let mut written = 0_u64;
-                while begun.elapsed() < span {
-                    let (id, content) = (MessageId::mint(), Content::text(TEXT));
-                    sqlx::query(INSERT)
-                        .bind(i64::try_from(task)?)
-                        .bind(id.as_str())
-                        .bind(next.fetch_add(1, Ordering::Relaxed))
-                        .bind(content.as_json())
-                        .execute(&pool)
-                        .await?;
-                    written += 1;
-                }
-                Ok::<_, Failure>(written)
-            });
-        }
-        let mut written = 0;
-        while let Some(writer) = writers.join_next().await {
-            written += writer??;
-        }
-        Ok(written as f64 / begun.elapsed().as_secs_f64())
+        let (pool, next) = (self.pool.clone(), Arc::clone(&self.next));
+        let insert = move |task| {
+            let (pool, next) = (pool.clone(), Arc::clone(&next));
+            async move {
+                let (id, content) = (MessageId::mint(), Content::text(TEXT));
+                sqlx::query(INSERT)
+                    .bind(i64::try_from(task)?)
+                    .bind(id.as_str())
+                    .bind(next.fetch_add(1, Ordering::Relaxed))
+                    .bind(content.as_json())
+                    .execute(&pool)
+                    .await?;
+                Ok(())
+            }
+        };
+        writers::rate(tasks, span, insert).await
     }
 }
