@@ -149,9 +149,10 @@ impl SqliteOptions {
     /// The writer updates the index while it has nothing else to write, at most half a second late unless it is always
     /// busy. The index takes 0.4 to 0.6 times the space of the text; the more tenants share it, the more. A store
     /// without an index gets one of all its messages. Without this option a search fails as `Unsupported`, but text
-    /// that is deleted from the store is still deleted from an existing index. Processes that share a file should open
-    /// it alike: a process without an index leaves the index of the others to be rebuilt. Keep more changes than the
-    /// store receives during the build.
+    /// that is deleted from the store is still deleted from an existing index. The file keeps the content of a message
+    /// that is deleted or replaced until the index is updated (decision 0126), also without this option. Processes that
+    /// share a file should open it alike: a process without an index leaves the index of the others to be rebuilt. Keep
+    /// more changes than the store receives during the build.
     pub const fn search(mut self, keep: bool) -> Self {
         self.search = keep;
         self
