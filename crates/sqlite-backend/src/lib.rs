@@ -51,6 +51,7 @@ mod failpoint;
 mod failure;
 mod fair_queue;
 mod file_guard;
+mod file_status;
 mod health;
 mod maintenance;
 mod metadata_index;

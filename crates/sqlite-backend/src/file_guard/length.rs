@@ -6,6 +6,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use crate::file_status;
+
 /// How often a file that seems truncated is examined while others checkpoint into it.
 const ATTEMPTS: usize = 3;
 
@@ -17,7 +19,7 @@ impl FileLength {
     /// Returns whether the file has become shorter than its header says. SQLite itself shortens it to that length, when
     /// it gives pages back. A file that cannot be read counts as not truncated.
     pub(super) fn is_truncated(&self, database: &File, is_checkpointing: impl Fn() -> bool) -> bool {
-        let length = || database.metadata().map(|metadata| metadata.len());
+        let length = || file_status::length(database);
         for _ in 0..ATTEMPTS {
             let Ok(found) = length() else { return false };
             let is_shorter = found < self.0.load(Ordering::Relaxed);

@@ -5,9 +5,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
+    io,
     ops::Deref,
-    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, Weak},
 };
@@ -17,6 +16,7 @@ use super::{
     files::{Files, descriptors},
     per_process::{Inherit, PerProcess},
 };
+use crate::file_status::identity;
 
 #[derive(Debug, Default)]
 struct Registry {
@@ -184,13 +184,9 @@ impl Registry {
     }
 }
 
-fn identity(path: &Path) -> io::Result<Identity> {
-    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{fs, path::PathBuf};
 
     use nix::sys::inotify::{InitFlags, Inotify};
     use rusqlite::Connection;

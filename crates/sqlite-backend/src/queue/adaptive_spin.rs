@@ -19,8 +19,8 @@ use tokio::{
     task::yield_now,
 };
 
-/// Callers sleep through writes that take longer: the gain of spinning is small for them.
-const SPIN_LIMIT: Duration = Duration::from_micros(500);
+/// Callers sleep through writes that take longer: the gain of spinning, about 70 us, is small for them.
+const SPIN_LIMIT: Duration = Duration::from_millis(1);
 
 /// The number of consecutive writes in a sample. All writes of a sample wait in the same way, and samples are compared
 /// by their mean. The mean, because spinning on a busy machine seldom costs anything, but then a whole time slice.

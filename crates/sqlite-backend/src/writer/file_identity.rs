@@ -5,13 +5,13 @@
 //! open, so the writer does not switch to the new one.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use super::wal::with_suffix;
-use crate::{error::EngineError, file_guard::Identity};
+use crate::{error::EngineError, file_guard::Identity, file_status::identity};
 
 /// How long a check of the file and the wal-index is valid. The writer checks the WAL, which receives the commits, each
 /// time. In a measurement three checks and one of the space cost a lone writer a fifth of its writes.
@@ -185,19 +185,4 @@ impl FileIdentity {
 
 const fn expect(is_there: bool) -> Result<(), EngineError> {
     if is_there { Ok(()) } else { Err(EngineError::Elsewhere) }
-}
-
-#[cfg(unix)]
-fn identity(path: &Path) -> io::Result<Identity> {
-    use std::os::unix::fs::MetadataExt as _;
-
-    // Asks the directory: opening and closing the file would drop SQLite's locks.
-    let metadata = fs::metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
-/// No program can move or remove an open file on these systems.
-#[cfg(not(unix))]
-fn identity(path: &Path) -> io::Result<Identity> {
-    fs::metadata(path).map(|_| (0, 0))
 }

@@ -7,7 +7,6 @@
 //! such moment, the writer closes the reader barrier.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -20,6 +19,7 @@ use crate::{
     error::EngineError,
     failpoint::{Failpoint, Failpoints},
     file_guard::FileGuard,
+    file_status,
     health::{Alarm, HealthState, WriterStep},
     reader_barrier::ReaderBarrier,
 };
@@ -274,8 +274,7 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Returns the length of a WAL; a missing one has the length 0.
 pub(crate) fn length(wal: &Path) -> u64 {
-    // Asks the directory: opening and closing the file would drop SQLite's locks.
-    fs::metadata(wal).map_or(0, |metadata| metadata.len())
+    file_status::length_at(wal).unwrap_or(0)
 }
 
 /// Runs a checkpoint. Other connections that are busy, and pages that stay in the WAL, are no error. Returns how many
