@@ -42,15 +42,18 @@ pub(crate) async fn compare(stores: [&Filled; 2], rounds: usize) -> Result<(), F
             page.push(measure(async || probe.page().await).await?);
             insert.push(measure(async || probe.insert().await).await? / TASKS as f64);
             list.push(measure(async || probe.list().await).await?);
-            one.push(measure(async || probe.search(words::ONE).await).await?);
-            thousand.push(measure(async || probe.search(words::THOUSAND).await).await?);
-            rare.push(measure(async || probe.search(words::RARE).await).await?);
-            common.push(measure(async || probe.search(words::COMMON).await).await?);
+            if stores[at].search {
+                one.push(measure(async || probe.search(words::ONE).await).await?);
+                thousand.push(measure(async || probe.search(words::THOUSAND).await).await?);
+                rare.push(measure(async || probe.search(words::RARE).await).await?);
+                common.push(measure(async || probe.search(words::COMMON).await).await?);
+            }
             probe.db.close().await?;
         }
     }
     let [few, many] = &times;
-    for (kind, (few, many)) in KINDS.iter().zip(few.iter().zip(many)) {
+    let measured = KINDS.iter().zip(few.iter().zip(many)).filter(|(_, (few, _))| !few.is_empty());
+    for (kind, (few, many)) in measured {
         print(kind, stores, few, many);
     }
     let [few, many] = &opened;

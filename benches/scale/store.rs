@@ -25,21 +25,23 @@ const PART: usize = 20;
 /// Two writers, so that one prepares a batch while the other commits.
 const WRITERS: usize = 2;
 
-/// A closed store with threads of [`LENGTH`] messages, and a full-text index.
+/// A closed store with threads of [`LENGTH`] messages.
 pub(crate) struct Filled {
     pub(crate) messages: usize,
     pub(crate) threads: usize,
     /// The bytes of the contents of all messages, as JSON.
     pub(crate) content_bytes: u64,
+    /// Whether it has a full-text index.
+    pub(crate) search: bool,
     folder: PathBuf,
 }
 
 impl Filled {
-    pub(crate) async fn create(folder: &Path, messages: usize) -> Result<Self, Failure> {
+    pub(crate) async fn create(folder: &Path, messages: usize, search: bool) -> Result<Self, Failure> {
         let folder = folder.join(messages.to_string());
         fs::create_dir(&folder)?;
         let threads = messages / LENGTH;
-        let mut store = Self { messages, threads, content_bytes: 0, folder };
+        let mut store = Self { messages, threads, content_bytes: 0, search, folder };
         let db = store.open().await?;
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
@@ -52,7 +54,7 @@ impl Filled {
             store.content_bytes += bytes;
             last = last.max(position);
         }
-        while db.search(SearchMessages::new(words::RARE, 1)).await?.indexed < last {
+        while search && db.search(SearchMessages::new(words::RARE, 1)).await?.indexed < last {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         db.close().await?;
@@ -60,14 +62,13 @@ impl Filled {
     }
 
     pub(crate) async fn open(&self) -> Result<Persistence, Failure> {
-        let backend = SqliteOptions::new().search(true).open(self.folder.join("chat.db")).await?;
+        let backend = SqliteOptions::new().search(self.search).open(self.folder.join("chat.db")).await?;
         Ok(Persistence::builder().backend(backend).build()?)
     }
 
     /// Returns the part of the file that is the full-text index, in bytes. It reads the whole file.
     pub(crate) fn index_bytes(&self) -> Result<i64, Failure> {
-        let sql =
-            r"SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE AND name LIKE 'search\_%' ESCAPE '\'";
+        let sql = r"SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE aggregate = TRUE AND name LIKE 'search\_%' ESCAPE '\'";
         let file = rusqlite::Connection::open(self.folder.join("chat.db"))?;
         Ok(file.query_row(sql, [], |row| row.get(0))?)
     }
