@@ -13,6 +13,42 @@ use crate::{PersistError, PersistRequest, PersistResponse, Result};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Makes a future in its box. `Box::pin` makes it on the stack, with the space for everything that it will ever hold, and copies all
+/// of that. `Box::default` is the one constructor of the standard library that makes a value in the box.
+#[inline]
+pub(crate) fn boxed<'a, F: Future + Send + 'a>(make: impl FnOnce() -> F) -> BoxFuture<'a, F::Output> {
+    let mut boxed = Box::into_pin(Box::<Boxed<F>>::default());
+    let mut future = boxed.as_mut().project().future;
+    // Always true. It shows the compiler that there is no value to drop, and the assignment then needs no copy.
+    if future.is_none() {
+        future.set(Some(make()));
+    }
+    boxed
+}
+
+/// The future of [`boxed`].
+#[pin_project]
+struct Boxed<F> {
+    #[pin]
+    future: Option<F>,
+}
+
+impl<F> Default for Boxed<F> {
+    #[inline]
+    fn default() -> Self {
+        Self { future: None }
+    }
+}
+
+impl<F: Future> Future for Boxed<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.as_pin_mut().expect("`boxed` has made the future").poll(cx)
+    }
+}
+
 /// The bounds of every service in a pipeline. Every type that meets them implements it.
 pub trait PersistService:
     Service<PersistRequest, Response = PersistResponse, Error: Into<PersistError>, Future: Send + 'static>
@@ -39,7 +75,7 @@ trait Erased: Send + Sync {
 
 impl<S: PersistService<Error = PersistError>> Erased for S {
     fn call(&self, request: PersistRequest) -> BoxFuture<'static, Result<PersistResponse>> {
-        Box::pin(Oneshot::new(self.clone(), request))
+        boxed(|| Oneshot::new(self.clone(), request))
     }
 }
 

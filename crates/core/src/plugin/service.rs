@@ -7,26 +7,22 @@ use std::{
 
 use tower_service::Service;
 
-use super::{
-    Next, Plugin,
-    chain::{End, Tail},
-    rest::InlineRest,
-};
+use super::{Next, Plugin, hook::Hooked, rest::LayersRest};
 use crate::{
     Call, PersistError, PersistRequest, PersistResponse, Result,
     operation::by_operation,
-    pipeline::{BoxFuture, PersistService},
+    pipeline::{BoxFuture, PersistService, boxed},
 };
 
 /// One plugin over the rest of the stack. A clone costs a reference count. It is always ready; `next` waits for the readiness of
 /// the rest.
 pub struct PluginService<P, S> {
-    shared: Arc<(Arc<P>, End<S>)>,
+    shared: Arc<(Arc<P>, S)>,
 }
 
 impl<P, S> PluginService<P, S> {
     pub(super) fn new(plugin: Arc<P>, inner: S) -> Self {
-        Self { shared: Arc::new((plugin, End::new(inner))) }
+        Self { shared: Arc::new((plugin, inner)) }
     }
 }
 
@@ -39,6 +35,17 @@ impl<P, S> Clone for PluginService<P, S> {
 impl<P: Plugin, S> fmt::Debug for PluginService<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PluginService").field(&self.shared.0.name()).finish()
+    }
+}
+
+impl<P: Plugin, S: PersistService> PluginService<P, S> {
+    fn run<O: Hooked>(&self, call: Call<O>) -> BoxFuture<'static, Result<PersistResponse>> {
+        let shared = Arc::clone(&self.shared);
+        boxed(|| async move {
+            let (plugin, inner) = &*shared;
+            let rest = pin!(LayersRest::new(inner));
+            pin!(O::hook(&**plugin, call, Next::new(rest))).await.map(PersistResponse::from)
+        })
     }
 }
 
@@ -56,17 +63,11 @@ where
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
         let PersistRequest { args, context } = request;
-        let shared = Arc::clone(&self.shared);
-        macro_rules! hook {
+        macro_rules! run {
             ($op:ident, $method:ident) => {
-                Box::pin(async move {
-                    let (plugin, end) = &*shared;
-                    let call = Call { op: $op, context: context.clone() };
-                    let rest = pin!(InlineRest::new(end, |call| end.run(call, &context)));
-                    plugin.$method(call, Next::new(rest)).await.map(PersistResponse::from)
-                })
+                self.run(Call { op: $op, context })
             };
         }
-        by_operation!(args, hook)
+        by_operation!(args, run)
     }
 }
