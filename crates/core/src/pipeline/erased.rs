@@ -13,24 +13,32 @@ use crate::{PersistError, PersistRequest, PersistResponse, Result};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Makes a future in its box. `Box::pin` makes it on the stack, with the space for everything that it will ever hold, and copies all
-/// of that. `Box::default` is the one constructor of the standard library that makes a value in the box.
-#[inline]
-pub(crate) fn boxed<'a, F: Future + Send + 'a>(make: impl FnOnce() -> F) -> BoxFuture<'a, F::Output> {
-    let mut boxed = Box::into_pin(Box::<Boxed<F>>::default());
-    let mut future = boxed.as_mut().project().future;
-    // Always true. It shows the compiler that there is no value to drop, and the assignment then needs no copy.
-    if future.is_none() {
-        future.set(Some(make()));
-    }
-    boxed
-}
-
-/// The future of [`boxed`].
+/// A future that is made in its box.
+///
+/// `Box::pin` makes a future on the stack, with the space for everything that it will ever hold, and copies all of that. Of the
+/// constructors in the standard library only `Box::default` makes a value in the box, so that the future follows afterwards.
 #[pin_project]
-struct Boxed<F> {
+pub(crate) struct Boxed<F> {
     #[pin]
     future: Option<F>,
+}
+
+impl<F> Boxed<F> {
+    /// Returns a box for a future.
+    #[inline]
+    pub(crate) fn empty() -> Pin<Box<Self>> {
+        Box::into_pin(Box::default())
+    }
+
+    /// Puts the future into its box.
+    #[inline]
+    pub(crate) fn put(self: Pin<&mut Self>, made: F) {
+        let mut future = self.project().future;
+        // Always true. It shows the compiler that there is no value to drop, and the future is then made in the box.
+        if future.is_none() {
+            future.set(Some(made));
+        }
+    }
 }
 
 impl<F> Default for Boxed<F> {
@@ -45,7 +53,7 @@ impl<F: Future> Future for Boxed<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.as_pin_mut().expect("`boxed` has made the future").poll(cx)
+        self.project().future.as_pin_mut().expect("a future was put into the box").poll(cx)
     }
 }
 
@@ -75,7 +83,9 @@ trait Erased: Send + Sync {
 
 impl<S: PersistService<Error = PersistError>> Erased for S {
     fn call(&self, request: PersistRequest) -> BoxFuture<'static, Result<PersistResponse>> {
-        boxed(|| Oneshot::new(self.clone(), request))
+        let mut call = Boxed::empty();
+        call.as_mut().put(Oneshot::new(self.clone(), request));
+        call
     }
 }
 

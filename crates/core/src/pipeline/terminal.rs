@@ -11,7 +11,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::{AtSite, BoxFuture, InFlight, boxed, contract_violation, foreign_call, panicked, put_ready};
+use super::{AtSite, BoxFuture, Boxed, InFlight, contract_violation, foreign_call, panicked, put_ready};
 use crate::backend::{Admitted, Backend, Capabilities, Counter, RejectedCallRecords};
 use crate::change::CommitNotifications;
 use crate::{
@@ -135,13 +135,15 @@ impl<B: Backend> Shared<B> {
         }
         let now = self.clock.now();
         macro_rules! hand_in {
-            ($op:ident, $method:ident) => {
-                boxed(|| async move {
+            ($op:ident, $method:ident) => {{
+                let mut call = Boxed::empty();
+                call.as_mut().put(async move {
                     let counter = Counter;
                     let reply = self.backend.$method(Admitted::new($op, context, now, &counter)).await?;
                     Ok(self.with_limit(reply.into()))
-                })
-            };
+                });
+                call
+            }};
         }
         by_operation!(args, hand_in)
     }

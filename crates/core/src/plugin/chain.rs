@@ -24,7 +24,7 @@ use crate::{
     Call, Operation, PersistError, PersistRequest, PersistResponse, ReadArgs, Reply, Result,
     context::{AtWork, CallState},
     operation::by_operation,
-    pipeline::{BoxFuture, BoxedLayers, Guard, PersistService, boxed, foreign_call},
+    pipeline::{BoxFuture, Boxed, BoxedLayers, Guard, PersistService, foreign_call},
 };
 
 /// The plugins of a chain as a type: nested pairs, with the innermost plugin last.
@@ -72,6 +72,10 @@ impl<O: Operation> Passing<O> {
     async fn pass(&mut self, rest: Pin<&mut (dyn Rest<O> + '_)>) {
         let call = self.call.take().expect("a call enters once");
         self.answer = Some(Next::new(rest).run(call).await);
+    }
+
+    fn into_answer(self) -> Result<Reply<O>> {
+        self.answer.expect("a call that has passed a chain has an answer")
     }
 }
 
@@ -160,9 +164,9 @@ impl<L: Links, S: PersistService> Chain<L, S> {
 impl<L: Links, S: PersistService> ReadsInside for Chain<L, S> {
     fn read(&self, first: u8, read: Call<ReadArgs>) -> BoxFuture<'_, Result<Reply<ReadArgs>>> {
         let mut passing = Passing::new(read);
-        boxed(|| async move {
+        Box::pin(async move {
             pin!(self.run(first, &mut passing)).await;
-            passing.answer.expect("a call that has passed a chain has an answer")
+            passing.into_answer()
         })
     }
 }
@@ -184,17 +188,6 @@ impl<L, S> fmt::Debug for PluginChainService<L, S> {
     }
 }
 
-impl<L: Links, S: PersistService> PluginChainService<L, S> {
-    fn run<O: Hooked>(&self, call: Call<O>) -> BoxFuture<'static, Result<PersistResponse>> {
-        let chain = Arc::clone(&self.chain);
-        let mut passing = Passing::new(call);
-        boxed(|| async move {
-            pin!(chain.run(chain.first, &mut passing)).await;
-            passing.answer.expect("a call that has passed a chain has an answer").map(PersistResponse::from)
-        })
-    }
-}
-
 impl<L: Links, S: PersistService> Service<PersistRequest> for PluginChainService<L, S> {
     type Response = PersistResponse;
     type Error = PersistError;
@@ -211,10 +204,17 @@ impl<L: Links, S: PersistService> Service<PersistRequest> for PluginChainService
         if first > 0 && AtWork::is_on_another(context.call()) {
             return Box::pin(ready(Err(foreign_call(CallState::outside(first)))));
         }
+        let chain = Arc::clone(&self.chain);
         macro_rules! run {
-            ($op:ident, $method:ident) => {
-                self.run(Call { op: $op, context })
-            };
+            ($op:ident, $method:ident) => {{
+                let mut running = Boxed::empty();
+                let mut passing = Passing::new(Call { op: $op, context });
+                running.as_mut().put(async move {
+                    pin!(chain.run(chain.first, &mut passing)).await;
+                    passing.into_answer().map(PersistResponse::from)
+                });
+                running
+            }};
         }
         by_operation!(args, run)
     }

@@ -13,9 +13,9 @@ use tower_service::Service;
 
 use super::{Next, hook::Hooked};
 use crate::{
-    Call, Operation, PersistError, PersistRequest, ReadArgs, Reply, Result,
+    Call, Operation, PersistError, PersistRequest, PersistResponse, ReadArgs, Reply, Result,
     context::{AtWork, CallState},
-    pipeline::{BoxFuture, GuardedFuture, Oneshot, PersistService, boxed, contract_violation, foreign_call},
+    pipeline::{BoxFuture, GuardedFuture, Oneshot, PersistService, contract_violation, foreign_call},
 };
 
 /// The rest of a stack during one call, with an erased type. The call of the stack holds it in place, so that `next` needs no box.
@@ -134,18 +134,27 @@ where
 {
     fn take(self: Pin<&mut Self>, call: &mut Option<Call<O>>) {
         let mut this = self.project();
-        if let (None, Some(call)) = (this.call.as_ref().get_ref(), call.take()) {
+        // Nested, because a pair of both would move the call.
+        if this.call.is_none()
+            && let Some(call) = call.take()
+        {
             this.call.set(Some(Oneshot::new(this.service.clone(), call.into())));
         }
     }
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>, answer: &mut Poll<Result<Reply<O>>>) {
         let call = self.project().call.as_pin_mut().expect("a call was taken");
-        if let Poll::Ready(answered) = call.poll(cx) {
-            *answer = Poll::Ready(match answered {
-                Ok(response) => Reply::from_response(response),
-                Err(error) => Err(error.into()),
-            });
+        match call.poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => *answer = Poll::Ready(Err(error.into())),
+            Poll::Ready(Ok(PersistResponse { result, receipt, extensions })) => {
+                let passed = O::output(result, |output| {
+                    *answer = Poll::Ready(Ok(Reply { output, receipt, extensions }));
+                });
+                if let Err(error) = passed {
+                    *answer = Poll::Ready(Err(error));
+                }
+            }
         }
     }
 
@@ -155,6 +164,6 @@ where
 
     fn read<'a>(self: Pin<&'a mut Self>, read: Call<ReadArgs>) -> BoxFuture<'a, Result<Reply<ReadArgs>>> {
         let call = Oneshot::new(self.service.clone(), read.into());
-        boxed(|| async move { Reply::from_response(call.await.map_err(Into::into)?) })
+        Box::pin(async move { Reply::from_response(call.await.map_err(Into::into)?) })
     }
 }

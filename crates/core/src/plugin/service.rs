@@ -7,11 +7,11 @@ use std::{
 
 use tower_service::Service;
 
-use super::{Next, Plugin, hook::Hooked, rest::LayersRest};
+use super::{Next, Plugin, rest::LayersRest};
 use crate::{
     Call, PersistError, PersistRequest, PersistResponse, Result,
     operation::by_operation,
-    pipeline::{BoxFuture, PersistService, boxed},
+    pipeline::{BoxFuture, Boxed, PersistService},
 };
 
 /// One plugin over the rest of the stack. A clone costs a reference count. It is always ready; `next` waits for the readiness of
@@ -38,17 +38,6 @@ impl<P: Plugin, S> fmt::Debug for PluginService<P, S> {
     }
 }
 
-impl<P: Plugin, S: PersistService> PluginService<P, S> {
-    fn run<O: Hooked>(&self, call: Call<O>) -> BoxFuture<'static, Result<PersistResponse>> {
-        let shared = Arc::clone(&self.shared);
-        boxed(|| async move {
-            let (plugin, inner) = &*shared;
-            let rest = pin!(LayersRest::new(inner));
-            pin!(O::hook(&**plugin, call, Next::new(rest))).await.map(PersistResponse::from)
-        })
-    }
-}
-
 impl<P: Plugin, S: PersistService> Service<PersistRequest> for PluginService<P, S>
 where
     S::Error: Into<PersistError>,
@@ -63,10 +52,20 @@ where
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
         let PersistRequest { args, context } = request;
+        let shared = Arc::clone(&self.shared);
         macro_rules! run {
-            ($op:ident, $method:ident) => {
-                self.run(Call { op: $op, context })
-            };
+            ($op:ident, $method:ident) => {{
+                let mut running = Boxed::empty();
+                running.as_mut().put(async move {
+                    let (plugin, inner) = &*shared;
+                    let rest = pin!(LayersRest::new(inner));
+                    plugin
+                        .$method(Call { op: $op, context }, Next::new(rest))
+                        .await
+                        .map(PersistResponse::from)
+                });
+                running
+            }};
         }
         by_operation!(args, run)
     }
