@@ -32,6 +32,8 @@ enum Act {
     ForeignCall,
     /// Reads a message before it forwards the call.
     Read,
+    /// Reads a message on behalf of the first call before it forwards the call.
+    ForeignRead,
     /// Drops the inner call when it waits.
     Leave,
 }
@@ -84,6 +86,11 @@ impl Plugin for Middle {
             Act::Read => {
                 let get = GetMessage { thread: call.op.thread.clone(), id: call.op.id.clone() };
                 assert_eq!(next.read(&call.context, get).await?, None);
+            }
+            Act::ForeignRead => {
+                let first = self.first.lock().unwrap().get_or_insert(call.context.clone()).clone();
+                let get = GetMessage { thread: call.op.thread.clone(), id: call.op.id.clone() };
+                next.read(&first, get).await?;
             }
             Act::Leave => {
                 {
@@ -218,6 +225,17 @@ async fn a_call_of_another_caller_is_refused_before_the_next_plugin() {
 async fn a_read_of_a_plugin_passes_the_plugins_inside() {
     for (db, seen) in stacks(Act::Read) {
         db.thread("t").add(NewMessage::user("x")).await.unwrap();
+        assert_eq!(*seen.inner.lock().unwrap(), [OpKind::Read, OpKind::Add]);
+    }
+}
+
+#[tokio::test]
+async fn a_read_on_behalf_of_another_caller_is_refused_before_the_next_plugin() {
+    for (db, seen) in stacks(Act::ForeignRead) {
+        db.thread("t").add(NewMessage::user("first")).await.unwrap();
+        let error = add(&db).await;
+        assert_eq!(kind_effect_site(&error), (ErrorKind::ContractViolation, Effect::NotApplied, "middle"));
+        assert_eq!(error.detail(), "forwarded a call of another caller");
         assert_eq!(*seen.inner.lock().unwrap(), [OpKind::Read, OpKind::Add]);
     }
 }

@@ -16,12 +16,14 @@ pub(crate) struct AtWork {
 }
 
 impl AtWork {
+    #[inline]
     pub(crate) fn on(call: &Arc<CallState>) -> Self {
         Self { before: AT_WORK.replace(Arc::as_ptr(call)) }
     }
 
     /// Whether a layer on this thread forwards a foreign call: neither the call that it received, nor a child of that call. In a
     /// task that the layer spawned, the thread has no call, so that this returns `false`.
+    #[inline]
     pub(crate) fn is_on_another(call: &Arc<CallState>) -> bool {
         let at_work = AT_WORK.get();
         !at_work.is_null() && !call.lineage().any(|call| ptr::eq(at_work, call))
@@ -29,6 +31,7 @@ impl AtWork {
 }
 
 impl Drop for AtWork {
+    #[inline]
     fn drop(&mut self) {
         AT_WORK.set(self.before);
     }

@@ -16,7 +16,7 @@ use crate::{
     Builder, Effect, InvalidId, NewThread, OpKind, Operation, PersistArgs, PersistError, PersistResponse,
     Position, ReadArgs, Result, TenantId, ThreadId, Timestamp,
     change::ChangeScope,
-    context::{Context, Credential, Facts, Idempotency, Shape},
+    context::{Context, Credential, Facts, FeedScopes, Idempotency, Shape},
     operation::{
         Batch, CreateThread, FindMessages, ListTenants, ListThreads, OperationOf, SearchMessages, ThreadArgs,
     },
@@ -363,43 +363,50 @@ impl Persistence {
         Err(late.or_at(Some(&crate::Site::Edge)))
     }
 
-    pub(super) fn execute(&self, args: PersistArgs, options: Options) -> Execution {
-        let mut facts = self.facts(&options);
-        let key = match options.key {
-            Some(key) => Some(key),
-            None => match self.core.auto_key.derive(self.keyless(&args)) {
-                Ok(key) => key,
-                Err(error) => return self.core.refuse(facts, Shape::of(&args), error),
-            },
+    /// Runs a call of this handle, which the call consumes: a clone that only one call needs gives it what it owns.
+    pub(super) fn execute(self, args: PersistArgs, mut options: Options) -> Execution {
+        let deadline = self.deadline_of(&options);
+        let key = match options.key.take() {
+            Some(key) => Ok(Some(key)),
+            None => self.core.auto_key.derive(self.keyless(&args)),
         };
-        facts.idempotency = key.map(|key| {
-            let fingerprint = self.core.fingerprint(&args);
-            Idempotency { key, fingerprint }
-        });
-        self.core.execute(facts, args).let_in_by(self.in_flight_guard.clone())
+        let (core, let_in_by, mut facts) = self.into_facts(deadline, options.feed_scopes);
+        match key {
+            Ok(None) => {}
+            Ok(Some(key)) => {
+                let fingerprint = core.fingerprint(&args);
+                facts.idempotency = Some(Idempotency { key, fingerprint });
+            }
+            Err(error) => return core.refuse(facts, Shape::of(&args), error),
+        }
+        core.execute(facts, args, let_in_by)
     }
 
     /// Answers a call that cannot be made, such as a call with an invalid id.
-    pub(super) fn refuse(&self, kind: OpKind, error: PersistError) -> Execution {
+    pub(super) fn refuse(self, kind: OpKind, error: PersistError) -> Execution {
         let error = error.with_effect(Effect::NotApplied);
-        self.core.refuse(self.facts(&Options::default()), Shape::of_none(kind), error)
+        let deadline = self.deadline_from_now();
+        let (core, _, facts) = self.into_facts(deadline, None);
+        core.refuse(facts, Shape::of_none(kind), error)
     }
 
-    fn facts(&self, options: &Options) -> Facts {
-        // A deadline beyond the range of `Instant` counts as none.
-        let deadline = options.until.or_else(|| match options.deadline {
+    /// Returns the pipeline, the guard that admits the call while the pipeline closes, and the facts of the call.
+    fn into_facts(
+        self,
+        deadline: Option<Instant>,
+        feed_scopes: Option<Arc<FeedScopes>>,
+    ) -> (Arc<Core>, Option<Arc<InFlightGuard>>, Facts) {
+        let Self { core, tenant, actor, call_site, deadline: _, in_flight_guard, credential } = self;
+        let facts = Facts { tenant, actor, call_site, idempotency: None, deadline, credential, feed_scopes };
+        (core, in_flight_guard, facts)
+    }
+
+    /// Returns the deadline of a call with these options. A deadline beyond the range of `Instant` counts as none.
+    fn deadline_of(&self, options: &Options) -> Option<Instant> {
+        options.until.or_else(|| match options.deadline {
             Some(after) => Instant::now().checked_add(after),
             None => self.deadline_from_now(),
-        });
-        Facts {
-            tenant: self.tenant.clone(),
-            actor: self.actor.clone(),
-            call_site: self.call_site.clone(),
-            idempotency: None,
-            deadline,
-            credential: self.credential.clone(),
-            feed_scopes: options.feed_scopes.clone(),
-        }
+        })
     }
 
     /// Returns the deadline of a call that begins now, if this handle has one.
@@ -519,7 +526,7 @@ impl Service<PersistArgs> for Persistence {
     }
 
     fn call(&mut self, args: PersistArgs) -> Self::Future {
-        Box::pin(self.execute(args, Options::default()))
+        Box::pin(self.clone().execute(args, Options::default()))
     }
 }
 

@@ -73,7 +73,7 @@ impl Thread {
         match self.with_id(|thread| thread) {
             Ok(thread) => Ok(thread),
             Err(error) => {
-                self.db.refuse(operation, error).await?;
+                self.db.clone().refuse(operation, error).await?;
                 unreachable!("a refused call answers an error")
             }
         }

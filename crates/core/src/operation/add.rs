@@ -287,6 +287,7 @@ carries_parts!(Added { message, deduplicated: _ } => [message]);
 super::addressed_by_fields!(Added in message);
 
 impl StatesFacts for Add {
+    #[inline]
     fn facts(&self) -> Facts<'_> {
         Facts {
             minted_id: self.minted.then_some(&self.id),
@@ -336,6 +337,7 @@ impl AnswerFacts for Added {
         Some(self.message.revision)
     }
 
+    #[inline]
     fn messages(&self) -> &[Message] {
         std::slice::from_ref(&self.message)
     }

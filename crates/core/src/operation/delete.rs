@@ -104,6 +104,7 @@ carries_nothing!(Deleted {
 });
 
 impl StatesFacts for Delete {
+    #[inline]
     fn facts(&self) -> Facts<'_> {
         Facts { is_batchable: true, deletes: true, ..Facts::needing(&[Verb::Delete]) }
     }

@@ -283,6 +283,7 @@ impl Imported {
 carries_nothing!(Imported { thread: _, rows: _, deduplicated: _ });
 
 impl StatesFacts for Import {
+    #[inline]
     fn facts(&self) -> Facts<'_> {
         Facts { grows: true, brings_content: true, ..Facts::needing(&[Verb::Import]) }
     }

@@ -161,10 +161,12 @@ pub trait Addressed {
 macro_rules! addressed_by_fields {
     ($($name:ident $(in $part:ident)?),+) => {$(
         impl $crate::operation::Addressed for $name {
+            #[inline]
             fn thread(&self) -> Option<&$crate::ThreadId> {
                 Some(&self$(.$part)?.thread)
             }
 
+            #[inline]
             fn message(&self) -> Option<&$crate::MessageId> {
                 Some(&self$(.$part)?.id)
             }
@@ -177,10 +179,12 @@ pub(crate) use addressed_by_fields;
 macro_rules! addressed_by_thread {
     ($($name:ident $(in $part:ident)?),+) => {$(
         impl $crate::operation::Addressed for $name {
+            #[inline]
             fn thread(&self) -> Option<&$crate::ThreadId> {
                 Some(&self$(.$part)?.thread)
             }
 
+            #[inline]
             fn message(&self) -> Option<&$crate::MessageId> {
                 None
             }
@@ -193,10 +197,12 @@ pub(crate) use addressed_by_thread;
 macro_rules! addresses_no_thread {
     ($($name:ident),+) => {$(
         impl $crate::operation::Addressed for $name {
+            #[inline]
             fn thread(&self) -> Option<&$crate::ThreadId> {
                 None
             }
 
+            #[inline]
             fn message(&self) -> Option<&$crate::MessageId> {
                 None
             }

@@ -254,6 +254,7 @@ carries_parts!(Reserved { message, deduplicated: _ } => [message]);
 super::addressed_by_fields!(Reserved in message);
 
 impl StatesFacts for Reserve {
+    #[inline]
     fn facts(&self) -> Facts<'_> {
         Facts {
             minted_id: self.minted.then_some(&self.id),
@@ -306,6 +307,7 @@ impl AnswerFacts for Reserved {
         Some(self.message.revision)
     }
 
+    #[inline]
     fn messages(&self) -> &[Message] {
         std::slice::from_ref(&self.message)
     }

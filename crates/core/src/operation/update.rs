@@ -153,6 +153,7 @@ carries_content!(
 );
 
 impl StatesFacts for Update {
+    #[inline]
     fn facts(&self) -> Facts<'_> {
         let metadata = self.metadata.as_metadata();
         let sets_a_value =

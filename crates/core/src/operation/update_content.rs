@@ -233,6 +233,7 @@ carries_nothing!(ContentUpdated { thread: _, id: _, revision: _, state: _, dedup
 const SHORT_REASON: usize = 4096;
 
 impl StatesFacts for UpdateContent {
+    #[inline]
     fn facts(&self) -> Facts<'_> {
         let verbs: &[Verb] = match self.mode {
             UpdateMode::Edit => &[Verb::Edit],

@@ -14,9 +14,9 @@ use tokio::{
 };
 
 use super::{
-    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, LiveDrafts, SharedService,
-    SharedState, admission::AdmissionQueues, audit_trail::AuditTrail, erased::BoxFuture, guard::panicked,
-    watch::Watched,
+    Admission, AutoKey, CallerFilter, Description, Execution, InFlight, InFlightGuard, LiveDrafts,
+    SharedService, SharedState, admission::AdmissionQueues, audit_trail::AuditTrail, erased::BoxFuture,
+    guard::panicked, watch::Watched,
 };
 use crate::change::CommitNotifications;
 use crate::{
@@ -146,15 +146,20 @@ impl Core {
     }
 
     /// Runs a call of a caller: with admission, a deadline, and completion of detached work.
-    pub(crate) fn execute(self: &Arc<Self>, facts: Facts, args: PersistArgs) -> Execution {
+    pub(crate) fn execute(
+        self: Arc<Self>,
+        facts: Facts,
+        args: PersistArgs,
+        let_in_by: Option<Arc<InFlightGuard>>,
+    ) -> Execution {
         let context = Context::new(facts, Shape::of(&args), Arc::clone(&self.sites));
-        Execution::new(Arc::clone(self), context, args)
+        Execution::new(self, context, args, let_in_by)
     }
 
     /// Refuses a call of this shape before it begins.
-    pub(crate) fn refuse(self: &Arc<Self>, facts: Facts, shape: Shape, error: PersistError) -> Execution {
+    pub(crate) fn refuse(self: Arc<Self>, facts: Facts, shape: Shape, error: PersistError) -> Execution {
         let context = Context::new(facts, shape, Arc::clone(&self.sites));
-        Execution::refused(Arc::clone(self), context, error)
+        Execution::refused(self, context, error)
     }
 
     /// Runs a child call. The edge of the parent provides admission and the deadline.

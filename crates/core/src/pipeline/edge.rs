@@ -7,14 +7,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context as TaskContext, Poll, ready},
+    task::{Context as TaskContext, Poll},
     time::Instant,
 };
 
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 
 use super::{
-    Core, Deadline, Expired, core::closed, erased::BoxFuture, in_flight::InFlightGuard, validate,
+    Core, Deadline, Expired, core::closed, erased::BoxFuture, in_flight::InFlightGuard, put_ready, validate,
     watch::Polling,
 };
 use crate::{
@@ -63,19 +63,19 @@ impl Running {
 }
 
 impl Execution {
-    pub(super) fn new(core: Arc<Core>, context: Context, args: PersistArgs) -> Self {
+    /// Returns the call. With `let_in_by` it belongs to a task that `close` waits for, and is admitted while the pipeline closes.
+    pub(super) fn new(
+        core: Arc<Core>,
+        context: Context,
+        args: PersistArgs,
+        let_in_by: Option<Arc<InFlightGuard>>,
+    ) -> Self {
         let deadline = context.deadline().map(Deadline::new);
-        Self { core, context, args: Some(args), stage: Stage::Start, deadline, let_in_by: None }
+        Self { core, context, args: Some(args), stage: Stage::Start, deadline, let_in_by }
     }
 
     pub(super) const fn refused(core: Arc<Core>, context: Context, error: PersistError) -> Self {
         Self { core, context, args: None, stage: Stage::Refused(error), deadline: None, let_in_by: None }
-    }
-
-    /// Admits the call while the pipeline closes, if it belongs to a task that `close` waits for.
-    pub(crate) fn let_in_by(mut self, in_flight: Option<Arc<InFlightGuard>>) -> Self {
-        self.let_in_by = in_flight;
-        self
     }
 
     /// Validates and admits the call. The call waits if there is no free permit.
@@ -113,34 +113,39 @@ impl Execution {
         Ok(())
     }
 
-    fn poll_stage(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<PersistResponse>> {
+    /// Polls the call, and stores its answer in `answer`, which is pending. An answer is large, and each return of it is a copy.
+    fn poll_stage(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        answer: &mut Poll<Result<PersistResponse>>,
+    ) -> Result<()> {
         loop {
             // Moved out for the poll: a future that panicked is neither polled nor detached again.
             match mem::replace(&mut self.stage, Stage::Done) {
-                Stage::Refused(error) => return Poll::Ready(Err(error)),
+                Stage::Refused(error) => return Err(error),
                 Stage::Start => self.admit()?,
                 Stage::Waiting(mut wait) => match wait.as_mut().poll(cx) {
                     Poll::Ready(permit) => self.begin(permit?)?,
                     Poll::Pending => {
                         self.stage = Stage::Waiting(wait);
-                        return Poll::Pending;
+                        return Ok(());
                     }
                 },
-                Stage::Running(mut running) => match running.call.as_mut().poll(cx) {
-                    // The answer is large and is moved only once.
-                    answered @ Poll::Ready(Ok(_)) => {
-                        running.end(self.context.call());
-                        return answered;
-                    }
-                    Poll::Ready(Err(error)) => {
-                        running.end(self.context.call());
-                        return Poll::Ready(Err(self.kept(error)));
-                    }
-                    Poll::Pending => {
+                Stage::Running(mut running) => {
+                    put_ready(answer, running.call.as_mut().poll(cx));
+                    if answer.is_pending() {
                         self.stage = Stage::Running(running);
-                        return Poll::Pending;
+                        return Ok(());
                     }
-                },
+                    running.end(self.context.call());
+                    return match answer {
+                        Poll::Ready(Err(_)) => match mem::replace(answer, Poll::Pending) {
+                            Poll::Ready(Err(error)) => Err(self.kept(error)),
+                            _ => unreachable!("matched above"),
+                        },
+                        _ => Ok(()),
+                    };
+                }
                 Stage::Done => panic!("a call was polled after it had completed"),
             }
         }
@@ -183,6 +188,17 @@ impl Execution {
         }
     }
 
+    /// Ends a call that waits when its deadline passes. The timer is created only for a call that waits.
+    fn poll_deadline(&mut self, cx: &mut TaskContext<'_>) -> Option<PersistError> {
+        match self.deadline.as_mut()?.poll(&self.core.in_flight, cx) {
+            Poll::Pending => None,
+            Poll::Ready(Expired::Passed) => Some(self.end_early(ErrorKind::Timeout, "the deadline passed")),
+            Poll::Ready(Expired::RuntimeEnded) => {
+                Some(self.end_early(ErrorKind::Cancelled, "the runtime of the pipeline has ended"))
+            }
+        }
+    }
+
     fn end_early(&mut self, kind: ErrorKind, why: &'static str) -> PersistError {
         let call = Arc::clone(self.context.call());
         let at_work = call.cursor().load(Relaxed);
@@ -203,30 +219,24 @@ impl Future for Execution {
         let runtime = Handle::try_current().is_err().then(|| this.core.in_flight.runtime().clone());
         let _entered = runtime.as_ref().map(Handle::enter);
         let polling = Polling::on(&this.core.watched, this.context.call());
-        let polled = this.poll_stage(cx);
+        let mut answer = Poll::Pending;
+        let polled = this.poll_stage(cx, &mut answer);
         drop(polling);
         match polled {
-            Poll::Ready(Ok(_)) => {
-                this.core.answered(&this.context, None);
-                return polled;
-            }
             // An error without a site comes from the edge.
-            Poll::Ready(Err(error)) => {
+            Err(error) => {
                 let error = this.context.call().stamp(error, CallState::EDGE);
                 this.core.answered(&this.context, Some(&error));
-                return Poll::Ready(Err(error));
+                answer = Poll::Ready(Err(error));
             }
-            Poll::Pending => {}
+            Ok(()) if answer.is_ready() => this.core.answered(&this.context, None),
+            Ok(()) => {
+                if let Some(expired) = this.poll_deadline(cx) {
+                    answer = Poll::Ready(Err(expired));
+                }
+            }
         }
-        // The timer is created only for a call that waits.
-        let Some(deadline) = &mut this.deadline else { return Poll::Pending };
-        let error = match ready!(deadline.poll(&this.core.in_flight, cx)) {
-            Expired::Passed => this.end_early(ErrorKind::Timeout, "the deadline passed"),
-            Expired::RuntimeEnded => {
-                this.end_early(ErrorKind::Cancelled, "the runtime of the pipeline has ended")
-            }
-        };
-        Poll::Ready(Err(error))
+        answer
     }
 }
 

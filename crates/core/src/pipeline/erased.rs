@@ -13,6 +13,50 @@ use crate::{PersistError, PersistRequest, PersistResponse, Result};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// A future that is made in its box.
+///
+/// `Box::pin` makes a future on the stack, with the space for everything that it will ever hold, and copies all of that. Of the
+/// constructors in the standard library only `Box::default` makes a value in the box, so that the future follows afterwards.
+#[pin_project]
+pub(crate) struct Boxed<F> {
+    #[pin]
+    future: Option<F>,
+}
+
+impl<F> Boxed<F> {
+    /// Returns a box for a future.
+    #[inline]
+    pub(crate) fn empty() -> Pin<Box<Self>> {
+        Box::into_pin(Box::default())
+    }
+
+    /// Puts the future into its box.
+    #[inline]
+    pub(crate) fn put(self: Pin<&mut Self>, made: F) {
+        let mut future = self.project().future;
+        // Always true. It shows the compiler that there is no value to drop, and the future is then made in the box.
+        if future.is_none() {
+            future.set(Some(made));
+        }
+    }
+}
+
+impl<F> Default for Boxed<F> {
+    #[inline]
+    fn default() -> Self {
+        Self { future: None }
+    }
+}
+
+impl<F: Future> Future for Boxed<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.as_pin_mut().expect("a future was put into the box").poll(cx)
+    }
+}
+
 /// The bounds of every service in a pipeline. Every type that meets them implements it.
 pub trait PersistService:
     Service<PersistRequest, Response = PersistResponse, Error: Into<PersistError>, Future: Send + 'static>
@@ -39,7 +83,9 @@ trait Erased: Send + Sync {
 
 impl<S: PersistService<Error = PersistError>> Erased for S {
     fn call(&self, request: PersistRequest) -> BoxFuture<'static, Result<PersistResponse>> {
-        Box::pin(Oneshot::new(self.clone(), request))
+        let mut call = Boxed::empty();
+        call.as_mut().put(Oneshot::new(self.clone(), request));
+        call
     }
 }
 

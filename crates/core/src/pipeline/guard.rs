@@ -87,8 +87,8 @@ enum State<F> {
     Running(#[pin] F),
     /// The layer was not called, or its `call` panicked.
     Failed(Option<PersistError>),
-    /// The layer outside forwarded a foreign call, of which the error reveals nothing.
-    Foreign(Option<PersistError>),
+    /// The layer outside broke the contract, and the error already names it: of a foreign call it reveals nothing else.
+    Refused(Option<PersistError>),
 }
 
 /// The answer of a layer, which its guard checks.
@@ -106,33 +106,23 @@ impl Answer for PersistResponse {
 
 impl<F> GuardedFuture<F> {
     /// Checks the request that the outer layer forwards, and calls this layer.
-    ///
-    /// It stores the future of the layer in its final location at once. That future contains the futures of all inner layers, and
-    /// each move copies all of them.
     #[inline]
     pub(crate) fn start(index: u8, request: PersistRequest, call: impl FnOnce(PersistRequest) -> F) -> Self {
-        let mut guarded =
-            Self { state: State::Failed(None), call: Arc::clone(request.context.call()), index };
-        let Self { state, call: facts, .. } = &mut guarded;
-        if let Some(refused) = refusal(index, facts, &request) {
-            *state = refused;
-            return guarded;
+        let facts = Arc::clone(request.context.call());
+        if let Some(state) = refusal(index, &facts, &request) {
+            return Self { state, call: facts, index };
         }
         facts.cursor().store(index, Relaxed);
-        let at_work = (AtWork::on(facts), AtSite::new(facts, index));
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            let running = call(request);
-            // Always true. It shows the compiler that there is no value to drop, and the assignment then needs no copy.
-            if matches!(state, State::Failed(None)) {
-                *state = State::Running(running);
-            }
-        }));
+        let at_work = (AtWork::on(&facts), AtSite::new(&facts, index));
+        // The result is the future itself. It contains the futures of all inner layers, and this form moves it the least.
+        let called = catch_unwind(AssertUnwindSafe(|| call(request)));
         drop(at_work);
         facts.cursor().store(CallState::outside(index), Relaxed);
-        if let Err(payload) = called {
-            *state = State::Failed(Some(panicked(&*payload)));
-        }
-        guarded
+        let state = match called {
+            Ok(running) => State::Running(running),
+            Err(payload) => State::Failed(Some(panicked(&*payload))),
+        };
+        Self { state, call: facts, index }
     }
 }
 
@@ -142,17 +132,47 @@ impl<F, C: Borrow<Arc<CallState>>> GuardedFuture<F, C> {
         Self { state: State::Failed(None), call, index }
     }
 
+    /// The call of the layer.
+    #[inline]
+    pub(crate) fn call(&self) -> &Arc<CallState> {
+        self.call.borrow()
+    }
+
+    /// The site of the layer.
+    #[inline]
+    pub(crate) const fn site(&self) -> u8 {
+        self.index
+    }
+
     /// Calls the layer.
+    #[inline]
     pub(crate) fn begin(self: Pin<&mut Self>, call: impl FnOnce() -> F) {
         let mut this = self.project();
         let (facts, index): (&Arc<CallState>, u8) = ((*this.call).borrow(), *this.index);
         facts.cursor().store(index, Relaxed);
         let at_work = (AtWork::on(facts), AtSite::new(facts, index));
-        let called = catch_unwind(AssertUnwindSafe(|| this.state.set(State::Running(call()))));
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            // Always true. It shows the compiler that there is no value to drop, and the future is then made in this place.
+            if matches!(*this.state, State::Failed(None)) {
+                this.state.set(State::Running(call()));
+            }
+        }));
         drop(at_work);
         if let Err(payload) = called {
             this.state.set(State::Failed(Some(panicked(&*payload))));
         }
+    }
+
+    /// Fails instead of calling the layer, because the layer outside has broken the contract.
+    #[cold]
+    pub(crate) fn refuse(self: Pin<&mut Self>, error: PersistError) {
+        self.project().state.set(State::Refused(Some(error)));
+    }
+
+    /// Drops the call of the layer.
+    #[inline]
+    pub(crate) fn stop(self: Pin<&mut Self>) {
+        self.project().state.set(State::Failed(None));
     }
 }
 
@@ -164,10 +184,70 @@ fn refusal<F>(index: u8, call: &Arc<CallState>, request: &PersistRequest) -> Opt
     }
     let outer = CallState::outside(index);
     if AtWork::is_on_another(call) {
-        return Some(State::Foreign(Some(foreign_call(outer))));
+        return Some(State::Refused(Some(foreign_call(outer))));
     }
     let violation = call.shape.check_args(&request.args).err()?;
     Some(State::Failed(Some(contract_violation(violation, call, outer))))
+}
+
+impl<F, C: Borrow<Arc<CallState>>> GuardedFuture<F, C> {
+    /// Polls the layer, and stores its answer in `answer`, which is pending. An answer is large, and each return of it is a copy.
+    #[inline]
+    pub(crate) fn poll_into<A, E>(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        answer: &mut Poll<Result<A>>,
+    ) where
+        F: Future<Output = Result<A, E>>,
+        A: Answer,
+        E: Into<PersistError>,
+    {
+        let mut this = self.project();
+        let (call, index): (&Arc<CallState>, u8) = ((*this.call).borrow(), *this.index);
+        let outer = CallState::outside(index);
+        let error = match this.state.as_mut().project() {
+            StateProjection::Failed(error) => error.take().expect("polled after it was ready"),
+            StateProjection::Refused(error) => {
+                *answer = Poll::Ready(Err(error.take().expect("polled after it was ready")));
+                return;
+            }
+            StateProjection::Running(future) => {
+                call.cursor().store(index, Relaxed);
+                let at_work = (AtWork::on(call), AtSite::new(call, index));
+                let mut failed = None;
+                let polled = catch_unwind(AssertUnwindSafe(|| {
+                    // Always true: see `begin`.
+                    if answer.is_pending() {
+                        match future.poll(cx) {
+                            Poll::Pending => {}
+                            Poll::Ready(Ok(response)) => *answer = Poll::Ready(Ok(response)),
+                            Poll::Ready(Err(error)) => failed = Some(error.into()),
+                        }
+                    }
+                }));
+                drop(at_work);
+                match (polled, failed, &*answer) {
+                    (Ok(()), Some(error), _) => error,
+                    (Ok(()), None, Poll::Ready(Ok(response))) => match response.check(call) {
+                        Ok(()) => {
+                            call.cursor().store(outer, Relaxed);
+                            return;
+                        }
+                        Err(violation) => PersistError::new(ErrorKind::ContractViolation, violation),
+                    },
+                    // The cursor stays at the innermost site.
+                    (Ok(()), None, _) => return,
+                    (Err(payload), ..) => {
+                        // A future that panicked is never polled again.
+                        this.state.set(State::Failed(None));
+                        panicked(&*payload)
+                    }
+                }
+            }
+        };
+        call.cursor().store(outer, Relaxed);
+        *answer = Poll::Ready(Err(call.stamp(error, index)));
+    }
 }
 
 impl<F, C, A, E> Future for GuardedFuture<F, C>
@@ -180,45 +260,9 @@ where
     type Output = Result<A>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let (call, index): (&Arc<CallState>, u8) = ((*this.call).borrow(), *this.index);
-        let outer = CallState::outside(index);
-        let error = match this.state.as_mut().project() {
-            StateProjection::Failed(error) => error.take().expect("polled after it was ready"),
-            StateProjection::Foreign(error) => {
-                return Poll::Ready(Err(error.take().expect("polled after it was ready")));
-            }
-            StateProjection::Running(future) => {
-                // The answer is large. `catch_unwind` would move its result, so that the answer is checked in place.
-                let mut answer = Poll::Pending;
-                call.cursor().store(index, Relaxed);
-                let at_work = (AtWork::on(call), AtSite::new(call, index));
-                let polled = catch_unwind(AssertUnwindSafe(|| put_ready(&mut answer, future.poll(cx))));
-                drop(at_work);
-                match (polled, &answer) {
-                    // The cursor stays at the innermost site.
-                    (Ok(()), Poll::Pending) => return Poll::Pending,
-                    (Ok(()), Poll::Ready(Ok(response))) => match response.check(call) {
-                        Ok(()) => {
-                            call.cursor().store(outer, Relaxed);
-                            return answer.map_err(Into::into);
-                        }
-                        Err(violation) => PersistError::new(ErrorKind::ContractViolation, violation),
-                    },
-                    (Ok(()), Poll::Ready(Err(_))) => match answer {
-                        Poll::Ready(Err(error)) => error.into(),
-                        _ => unreachable!("matched above"),
-                    },
-                    (Err(payload), _) => {
-                        // A future that panicked is never polled again.
-                        this.state.set(State::Failed(None));
-                        panicked(&*payload)
-                    }
-                }
-            }
-        };
-        call.cursor().store(outer, Relaxed);
-        Poll::Ready(Err(call.stamp(error, index)))
+        let mut answer = Poll::Pending;
+        self.poll_into(cx, &mut answer);
+        answer
     }
 }
 

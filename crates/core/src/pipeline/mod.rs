@@ -85,7 +85,7 @@ pub(crate) use self::{
     core::{Core, Parts},
     deadline::{Deadline, Expired},
     edge::Execution,
-    erased::BoxFuture,
+    erased::{BoxFuture, Boxed},
     guard::{Answer, GuardedFuture, contract_violation, foreign_call, panicked, put_ready},
     in_flight::{InFlight, InFlightGuard},
     live_drafts::{LiveDraft, LiveDrafts},

@@ -11,7 +11,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::{AtSite, InFlight, contract_violation, foreign_call, panicked, put_ready};
+use super::{AtSite, BoxFuture, Boxed, InFlight, contract_violation, foreign_call, panicked, put_ready};
 use crate::backend::{Admitted, Backend, Capabilities, Counter, RejectedCallRecords};
 use crate::change::CommitNotifications;
 use crate::{
@@ -21,8 +21,6 @@ use crate::{
     operation::by_operation,
     request::ContentLimit,
 };
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A backend as a service. A clone is another reference.
 pub(crate) struct Terminal<B> {
@@ -128,7 +126,7 @@ impl<B: Backend> Shared<B> {
 
     /// Returns the call of the backend, before its first poll. Each operation has its own box: one future over all operations
     /// would have the size of the largest one.
-    fn dispatch(self: Arc<Self>, request: PersistRequest) -> BoxFuture<Result<PersistResponse>> {
+    fn dispatch(self: Arc<Self>, request: PersistRequest) -> BoxFuture<'static, Result<PersistResponse>> {
         let PersistRequest { args, context } = request;
         if let (PersistArgs::Read(ReadArgs::Changes(read)), Some(scopes)) =
             (&args, &context.call().facts.feed_scopes)
@@ -137,13 +135,15 @@ impl<B: Backend> Shared<B> {
         }
         let now = self.clock.now();
         macro_rules! hand_in {
-            ($op:ident, $method:ident) => {
-                Box::pin(async move {
+            ($op:ident, $method:ident) => {{
+                let mut call = Boxed::empty();
+                call.as_mut().put(async move {
                     let counter = Counter;
                     let reply = self.backend.$method(Admitted::new($op, context, now, &counter)).await?;
                     Ok(self.with_limit(reply.into()))
-                })
-            };
+                });
+                call
+            }};
         }
         by_operation!(args, hand_in)
     }
@@ -163,8 +163,8 @@ enum Stage {
     /// The layer outside forwarded a foreign call, of which the error reveals nothing.
     Foreign(PersistError),
     /// Created. The first poll passes it to the backend.
-    Ready(BoxFuture<Result<PersistResponse>>),
-    Begun(BoxFuture<Result<PersistResponse>>),
+    Ready(BoxFuture<'static, Result<PersistResponse>>),
+    Begun(BoxFuture<'static, Result<PersistResponse>>),
     /// Answered or panicked, and never polled again.
     Done,
 }

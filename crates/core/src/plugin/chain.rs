@@ -1,15 +1,13 @@
-//! Adjacent plugins as one layer: the future of each plugin contains the future of the next one, so that all of them share one box.
+//! Adjacent plugins as one layer. One box holds the call of the whole chain, with the future of each plugin side by side.
 
 use std::{
     fmt,
     future::{Future, ready},
-    marker::PhantomData,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context as TaskContext, Poll, ready},
+    task::{Context as TaskContext, Poll},
 };
 
-use pin_project::pin_project;
 use tower::{
     layer::util::{Identity, Stack},
     util::Either,
@@ -17,121 +15,95 @@ use tower::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Next, Plugin, hook::Hooked, rest::InlineRest};
+use super::{
+    Next, Plugin,
+    hook::Hooked,
+    rest::{LayersRest, PluginRest, ReadsInside, Rest},
+};
 use crate::{
-    Call, Context, PersistError, PersistRequest, PersistResponse, Reply, Result,
+    Call, Operation, PersistError, PersistRequest, PersistResponse, ReadArgs, Reply, Result,
     context::{AtWork, CallState},
     operation::by_operation,
-    pipeline::{
-        BoxFuture, BoxedLayers, Guard, GuardedFuture, Oneshot, PersistService, contract_violation,
-        foreign_call,
-    },
+    pipeline::{BoxFuture, Boxed, BoxedLayers, Guard, PersistService, foreign_call},
 };
 
-/// The rest of a stack behind a plugin, for any call: the next plugin of the chain with its own rest, or the layers inside the chain.
-pub trait Tail: Send + Sync + 'static {
-    /// Runs the call with this context through the rest of the stack.
-    fn run<O: Hooked>(
-        &self,
-        call: Call<O>,
-        context: &Context,
-    ) -> impl Future<Output = Result<Reply<O>>> + Send;
-}
-
-/// A plugin of a chain, with its guard, over the rest of the stack.
-#[derive(Debug)]
-pub struct Link<P, T> {
-    plugin: Arc<P>,
-    site: u8,
-    tail: T,
-}
-
-impl<P: Plugin, T: Tail> Tail for Link<P, T> {
-    async fn run<O: Hooked>(&self, call: Call<O>, context: &Context) -> Result<Reply<O>> {
-        if let Some(refused) = refusal(self.site, &call, context) {
-            return Err(refused);
-        }
-        let rest = pin!(InlineRest::new(&self.tail, |call: Call<O>| self.tail.run(call, context)));
-        let mut hook = pin!(GuardedFuture::idle(self.site, context.call()));
-        hook.as_mut().begin(|| O::hook(&*self.plugin, call, Next::new(rest)));
-        hook.await
-    }
-}
-
-/// Returns the error of a plugin that must not be called, because the outer plugin forwarded something else than it received.
-fn refusal<O: Hooked>(site: u8, call: &Call<O>, context: &Context) -> Option<PersistError> {
-    let (outer, state) = (CallState::outside(site), context.call());
-    if !Arc::ptr_eq(call.context.call(), state) {
-        return Some(foreign_call(outer));
-    }
-    let violation = call.op.check_call(state).err()?;
-    Some(contract_violation(violation, state, outer))
-}
-
-/// The layers inside a chain.
-#[derive(Debug, Clone)]
-pub struct End<S>(S);
-
-impl<S> End<S> {
-    pub(super) const fn new(service: S) -> Self {
-        Self(service)
-    }
-}
-
-impl<S: PersistService> Tail for End<S>
-where
-    S::Error: Into<PersistError>,
-{
-    fn run<O: Hooked>(&self, call: Call<O>, _: &Context) -> impl Future<Output = Result<Reply<O>>> + Send {
-        Typed { call: Oneshot::new(self.0.clone(), call.into()), operation: PhantomData }
-    }
-}
-
-/// A call of a service, with a typed answer.
-#[pin_project]
-struct Typed<S: Service<PersistRequest>, O> {
-    #[pin]
-    call: Oneshot<S>,
-    operation: PhantomData<fn(O)>,
-}
-
-impl<S: PersistService, O: Hooked> Future for Typed<S, O>
-where
-    S::Error: Into<PersistError>,
-{
-    type Output = Result<Reply<O>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match ready!(self.project().call.poll(cx)) {
-            Ok(response) => Reply::from_response(response),
-            Err(error) => Err(error.into()),
-        })
-    }
-}
-
 /// The plugins of a chain as a type: nested pairs, with the innermost plugin last.
-pub trait Links {
-    /// The chain over the rest of the stack.
-    type Over<T: Tail>: Tail;
+pub trait Links: Clone + Send + Sync + 'static {
+    /// Runs a call through the plugins whose future this is, and then through `rest`.
+    ///
+    /// The future of the innermost plugin comes first: each plugin borrows the rest of the stack inside it. The future of the
+    /// plugins outside of it follows, and the call enters at the outermost one.
+    fn run<'c, O: Hooked>(
+        &'c self,
+        entry: &'c Entry<'c>,
+        passing: &'c mut Passing<O>,
+        rest: Pin<&'c mut (dyn Rest<O> + 'c)>,
+    ) -> impl Future<Output = ()> + Send;
+}
 
-    /// Builds the chain over the rest of the stack.
-    fn over<T: Tail>(&self, tail: T) -> Self::Over<T>;
+/// Where a call enters a chain.
+#[derive(Debug)]
+pub struct Entry<'c> {
+    /// The site of the outermost plugin that the call passes.
+    first: u8,
+    state: &'c Arc<CallState>,
+    chain: &'c dyn ReadsInside,
+}
+
+impl fmt::Debug for dyn ReadsInside + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadsInside")
+    }
+}
+
+/// A call that enters a chain, and its answer. The futures of the plugins share it, so that none of them moves it.
+#[derive(Debug)]
+pub struct Passing<O: Operation> {
+    call: Option<Call<O>>,
+    answer: Option<Result<Reply<O>>>,
+}
+
+impl<O: Operation> Passing<O> {
+    const fn new(call: Call<O>) -> Self {
+        Self { call: Some(call), answer: None }
+    }
+
+    /// Runs the call through the rest of the stack.
+    async fn pass(&mut self, rest: Pin<&mut (dyn Rest<O> + '_)>) {
+        let call = self.call.take().expect("a call enters once");
+        self.answer = Some(Next::new(rest).run(call).await);
+    }
+
+    fn into_answer(self) -> Result<Reply<O>> {
+        self.answer.expect("a call that has passed a chain has an answer")
+    }
 }
 
 impl Links for () {
-    type Over<T: Tail> = T;
-
-    fn over<T: Tail>(&self, tail: T) -> T {
-        tail
+    async fn run<'c, O: Hooked>(
+        &'c self,
+        _: &'c Entry<'c>,
+        passing: &'c mut Passing<O>,
+        rest: Pin<&'c mut (dyn Rest<O> + 'c)>,
+    ) {
+        passing.pass(rest).await;
     }
 }
 
 impl<L: Links, P: Plugin> Links for (L, Mounted<P>) {
-    type Over<T: Tail> = L::Over<Link<P, T>>;
-
-    fn over<T: Tail>(&self, tail: T) -> Self::Over<T> {
-        let (outer, Mounted { plugin, site }) = self;
-        outer.over(Link { plugin: Arc::clone(plugin), site: *site, tail })
+    async fn run<'c, O: Hooked>(
+        &'c self,
+        entry: &'c Entry<'c>,
+        passing: &'c mut Passing<O>,
+        rest: Pin<&'c mut (dyn Rest<O> + 'c)>,
+    ) {
+        let (outside, Mounted { plugin, site }) = self;
+        if *site < entry.first {
+            return passing.pass(rest).await;
+        }
+        let hook = |call, next| O::hook(&**plugin, call, next);
+        let rest = pin!(PluginRest::new(*site, entry.state, entry.chain, rest, hook));
+        pin!(outside.run(entry, passing, rest)).await;
     }
 }
 
@@ -140,6 +112,12 @@ impl<L: Links, P: Plugin> Links for (L, Mounted<P>) {
 pub struct Mounted<P> {
     plugin: Arc<P>,
     site: u8,
+}
+
+impl<P> Clone for Mounted<P> {
+    fn clone(&self) -> Self {
+        Self { plugin: Arc::clone(&self.plugin), site: self.site }
+    }
 }
 
 /// Adjacent plugins as one layer, inside the stack of layers `S`. [`Builder::plugin`](crate::Builder::plugin) creates it.
@@ -155,36 +133,62 @@ pub struct PluginChain<L, S> {
 
 impl<L: Links, S, I: PersistService> Layer<I> for PluginChain<L, S>
 where
-    I::Error: Into<PersistError>,
-    S: Layer<PluginChainService<L::Over<End<I>>>>,
+    S: Layer<PluginChainService<L, I>>,
 {
     type Service = S::Service;
 
     fn layer(&self, inner: I) -> Self::Service {
-        let chain = Arc::new(self.links.over(End::new(inner)));
-        self.outer.layer(PluginChainService { chain, first: self.first })
+        let chain = Chain { links: self.links.clone(), first: self.first, inner };
+        self.outer.layer(PluginChainService { chain: Arc::new(chain) })
+    }
+}
+
+/// The plugins of a chain over the rest of the stack.
+struct Chain<L, S> {
+    links: L,
+    first: u8,
+    inner: S,
+}
+
+impl<L: Links, S: PersistService> Chain<L, S> {
+    /// Runs a call through the plugins from the site `first` on, and through the layers inside.
+    async fn run<O: Hooked>(&self, first: u8, passing: &mut Passing<O>) {
+        let Some(Call { context, .. }) = &passing.call else { return };
+        let state = Arc::clone(context.call());
+        let entry = Entry { first, state: &state, chain: self };
+        let rest = pin!(LayersRest::new(&self.inner));
+        pin!(self.links.run(&entry, passing, rest)).await;
+    }
+}
+
+impl<L: Links, S: PersistService> ReadsInside for Chain<L, S> {
+    fn read(&self, first: u8, read: Call<ReadArgs>) -> BoxFuture<'_, Result<Reply<ReadArgs>>> {
+        let mut passing = Passing::new(read);
+        Box::pin(async move {
+            pin!(self.run(first, &mut passing)).await;
+            passing.into_answer()
+        })
     }
 }
 
 /// The service of a [`PluginChain`]. It is always ready; `next` waits for the readiness of the rest of the stack.
-pub struct PluginChainService<T> {
-    chain: Arc<T>,
-    first: u8,
+pub struct PluginChainService<L, S> {
+    chain: Arc<Chain<L, S>>,
 }
 
-impl<T> Clone for PluginChainService<T> {
+impl<L, S> Clone for PluginChainService<L, S> {
     fn clone(&self) -> Self {
-        Self { chain: Arc::clone(&self.chain), first: self.first }
+        Self { chain: Arc::clone(&self.chain) }
     }
 }
 
-impl<T> fmt::Debug for PluginChainService<T> {
+impl<L, S> fmt::Debug for PluginChainService<L, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PluginChainService").field("first", &self.first).finish_non_exhaustive()
+        f.debug_struct("PluginChainService").field("first", &self.chain.first).finish_non_exhaustive()
     }
 }
 
-impl<T: Tail> Service<PersistRequest> for PluginChainService<T> {
+impl<L: Links, S: PersistService> Service<PersistRequest> for PluginChainService<L, S> {
     type Response = PersistResponse;
     type Error = PersistError;
     type Future = BoxFuture<'static, Result<PersistResponse>>;
@@ -195,18 +199,22 @@ impl<T: Tail> Service<PersistRequest> for PluginChainService<T> {
 
     fn call(&mut self, request: PersistRequest) -> Self::Future {
         let PersistRequest { args, context } = request;
+        let first = self.chain.first;
         // There is no layer outside the first site. An inner plugin can forward no call but its own.
-        if self.first > 0 && AtWork::is_on_another(context.call()) {
-            return Box::pin(ready(Err(foreign_call(CallState::outside(self.first)))));
+        if first > 0 && AtWork::is_on_another(context.call()) {
+            return Box::pin(ready(Err(foreign_call(CallState::outside(first)))));
         }
         let chain = Arc::clone(&self.chain);
         macro_rules! run {
-            ($op:ident, $method:ident) => {
-                Box::pin(async move {
-                    let call = Call { op: $op, context: context.clone() };
-                    chain.run(call, &context).await.map(PersistResponse::from)
-                })
-            };
+            ($op:ident, $method:ident) => {{
+                let mut running = Boxed::empty();
+                let mut passing = Passing::new(Call { op: $op, context });
+                running.as_mut().put(async move {
+                    pin!(chain.run(chain.first, &mut passing)).await;
+                    passing.into_answer().map(PersistResponse::from)
+                });
+                running
+            }};
         }
         by_operation!(args, run)
     }

@@ -28,9 +28,10 @@ impl<'a, O: Operation> Next<'a, O> {
     ///
     /// # Errors
     /// The error of an inner layer or of the backend, with its site.
+    #[inline]
     pub fn run(self, call: Call<O>) -> NextFuture<'a, O> {
         let mut rest = self.rest;
-        rest.as_mut().take(call);
+        rest.as_mut().take(&mut Some(call));
         NextFuture { rest }
     }
 
@@ -62,8 +63,11 @@ pub struct NextFuture<'a, O: Operation> {
 impl<O: Operation> Future for NextFuture<'_, O> {
     type Output = Result<Reply<O>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        self.rest.as_mut().poll(cx)
+        let mut answer = Poll::Pending;
+        self.rest.as_mut().poll(cx, &mut answer);
+        answer
     }
 }
 

@@ -7,26 +7,22 @@ use std::{
 
 use tower_service::Service;
 
-use super::{
-    Next, Plugin,
-    chain::{End, Tail},
-    rest::InlineRest,
-};
+use super::{Next, Plugin, rest::LayersRest};
 use crate::{
     Call, PersistError, PersistRequest, PersistResponse, Result,
     operation::by_operation,
-    pipeline::{BoxFuture, PersistService},
+    pipeline::{BoxFuture, Boxed, PersistService},
 };
 
 /// One plugin over the rest of the stack. A clone costs a reference count. It is always ready; `next` waits for the readiness of
 /// the rest.
 pub struct PluginService<P, S> {
-    shared: Arc<(Arc<P>, End<S>)>,
+    shared: Arc<(Arc<P>, S)>,
 }
 
 impl<P, S> PluginService<P, S> {
     pub(super) fn new(plugin: Arc<P>, inner: S) -> Self {
-        Self { shared: Arc::new((plugin, End::new(inner))) }
+        Self { shared: Arc::new((plugin, inner)) }
     }
 }
 
@@ -57,16 +53,20 @@ where
     fn call(&mut self, request: PersistRequest) -> Self::Future {
         let PersistRequest { args, context } = request;
         let shared = Arc::clone(&self.shared);
-        macro_rules! hook {
-            ($op:ident, $method:ident) => {
-                Box::pin(async move {
-                    let (plugin, end) = &*shared;
-                    let call = Call { op: $op, context: context.clone() };
-                    let rest = pin!(InlineRest::new(end, |call| end.run(call, &context)));
-                    plugin.$method(call, Next::new(rest)).await.map(PersistResponse::from)
-                })
-            };
+        macro_rules! run {
+            ($op:ident, $method:ident) => {{
+                let mut running = Boxed::empty();
+                running.as_mut().put(async move {
+                    let (plugin, inner) = &*shared;
+                    let rest = pin!(LayersRest::new(inner));
+                    plugin
+                        .$method(Call { op: $op, context }, Next::new(rest))
+                        .await
+                        .map(PersistResponse::from)
+                });
+                running
+            }};
         }
-        by_operation!(args, hook)
+        by_operation!(args, run)
     }
 }
