@@ -2,11 +2,11 @@ use std::sync::LazyLock;
 
 use rusqlite::{CachedStatement, Connection, Row, ToSql};
 use throughline_core::{
-    TenantId, ThreadId,
-    audit::{AuditDigest, AuditEntry, AuditLink, AuditNumber},
+    ThreadId,
+    audit::{AuditDigest, AuditEntry, AuditLink, AuditNumber, SealedAuditEntry},
 };
 
-use super::{Checksum, Columns, number};
+use super::{Checksum, Columns};
 
 /// An audit record, as a row of `audit` holds it.
 #[derive(Debug)]
@@ -19,17 +19,6 @@ macro_rules! audit_columns {
     };
 }
 pub(crate) use audit_columns;
-
-/// An audit record that is not in the table yet.
-#[derive(Debug)]
-pub(crate) struct NewAuditRow {
-    number: i64,
-    tenant: TenantId,
-    /// The thread, if all items of the record belong to one.
-    thread: Option<ThreadId>,
-    hash: AuditDigest,
-    body: String,
-}
 
 /// The number of records of one statement. Each statement saves the pages that it changes once, because a trigger can
 /// abort it.
@@ -44,50 +33,39 @@ fn insert(rows: usize) -> String {
     format!("INSERT INTO audit (number, tenant, thread, checksum, hash, body) VALUES {values}")
 }
 
-impl NewAuditRow {
-    /// Returns the row of a record with this [`body`](AuditEntry::body).
-    pub(crate) fn new(entry: &AuditEntry, body: String) -> Self {
-        Self {
-            number: number(entry.number.get()),
-            tenant: entry.record.tenant.clone(),
-            thread: entry.only_thread().cloned(),
-            hash: entry.hash,
-            body,
-        }
+/// Inserts the records in their order.
+pub(crate) fn insert_audit(db: &Connection, entries: &[SealedAuditEntry]) -> rusqlite::Result<()> {
+    let (full, rest) = entries.as_chunks::<ROWS>();
+    if !full.is_empty() {
+        let mut statement = db.prepare_cached(&INSERT_ROWS)?;
+        full.iter().try_for_each(|entries| execute(&mut statement, entries))?;
     }
+    if !rest.is_empty() {
+        let mut statement = db.prepare_cached(&INSERT_ROW)?;
+        rest.chunks(1).try_for_each(|entries| execute(&mut statement, entries))?;
+    }
+    Ok(())
+}
 
-    /// Inserts the rows in their order.
-    pub(crate) fn insert(db: &Connection, rows: &[Self]) -> rusqlite::Result<()> {
-        let (full, rest) = rows.as_chunks::<ROWS>();
-        if !full.is_empty() {
-            let mut statement = db.prepare_cached(&INSERT_ROWS)?;
-            full.iter().try_for_each(|rows| Self::execute(&mut statement, rows))?;
+fn execute(statement: &mut CachedStatement<'_>, entries: &[SealedAuditEntry]) -> rusqlite::Result<()> {
+    for (entry, first) in entries.iter().zip((1_usize..).step_by(COLUMNS)) {
+        let SealedAuditEntry { number, tenant, thread, hash, body } = entry;
+        let (number, tenant) = (super::number(number.get()), tenant.as_str());
+        let thread = thread.as_ref().map(ThreadId::as_str);
+        let (hash, body) = (hash.as_bytes().as_slice(), body.as_str());
+        let checksum = checksum(number, tenant, thread, hash, body.as_bytes());
+        let values: [&dyn ToSql; COLUMNS] = [&number, &tenant, &thread, &checksum, &hash, &body];
+        for (value, at) in values.into_iter().zip(first..) {
+            statement.raw_bind_parameter(at, value)?;
         }
-        if !rest.is_empty() {
-            let mut statement = db.prepare_cached(&INSERT_ROW)?;
-            rest.chunks(1).try_for_each(|rows| Self::execute(&mut statement, rows))?;
-        }
-        Ok(())
     }
-
-    fn execute(statement: &mut CachedStatement<'_>, rows: &[Self]) -> rusqlite::Result<()> {
-        for (row, first) in rows.iter().zip((1_usize..).step_by(COLUMNS)) {
-            let (tenant, thread) = (row.tenant.as_str(), row.thread.as_ref().map(ThreadId::as_str));
-            let (hash, body) = (row.hash.as_bytes().as_slice(), row.body.as_str());
-            let checksum = checksum(row.number, tenant, thread, hash, body.as_bytes());
-            let values: [&dyn ToSql; COLUMNS] = [&row.number, &tenant, &thread, &checksum, &hash, &body];
-            for (value, at) in values.into_iter().zip(first..) {
-                statement.raw_bind_parameter(at, value)?;
-            }
-        }
-        statement.raw_execute()?;
-        Ok(())
-    }
+    statement.raw_execute()?;
+    Ok(())
 }
 
 impl AuditRow {
     pub(crate) fn insert(db: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
-        NewAuditRow::insert(db, &[NewAuditRow::new(entry, entry.body())])
+        insert_audit(db, &[entry.into()])
     }
 
     /// Returns the number of the last record.
