@@ -53,18 +53,11 @@ impl AuditLog {
     fn link(&mut self, db: &Connection) -> rusqlite::Result<&mut AuditLink> {
         match &mut self.link {
             Some(link) => Ok(link),
-            none => Ok(none.insert(end(db)?)),
+            none => Ok(none.insert(AuditRow::end(db)?)),
         }
     }
 }
 
 fn to_position(position: i64) -> Position {
     Position::new(u64::try_from(position).unwrap_or_default())
-}
-
-/// Returns the link for the next record: the number and the hash of the last record that was written, even if that
-/// record is missing now. A hash that cannot be read does not stop a write: the next record then links to nothing, and
-/// the verification of the audit log reports that.
-fn end(db: &Connection) -> rusqlite::Result<AuditLink> {
-    db.prepare_cached("SELECT audit, audit_hash FROM store")?.query_row([], |row| Ok(AuditRow::link(row)))
 }
