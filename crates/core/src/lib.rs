@@ -50,7 +50,7 @@ pub mod audit {
 
     pub use crate::{
         audit_entry::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord},
-        backend::{AuditLink, PendingAuditEntry, RejectedCallRecords},
+        backend::{AuditLink, PendingAuditEntry, RejectedCallRecords, SealedAuditEntry},
         context::{AuditDraft, AuditSealer},
         message::AuditNumber,
         operation::{AuditFrom, AuditPage, ReadAudit},

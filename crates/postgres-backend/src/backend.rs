@@ -2,7 +2,7 @@ use std::{fmt, mem, sync::Arc, time::Instant};
 
 use throughline_core::{
     Admitted, Backend, Capabilities, Durability, Operation, PersistArgs, ReadArgs, Reply, Result, Timestamp,
-    audit::RejectedCallRecords,
+    audit::{PendingAuditEntry, RejectedCallRecords},
     backend::{forward_operations, queued_size, size_of_rejected_call_records, unanswered},
     changes::CommitNotifications,
     operations::FingerprintKey,
@@ -77,7 +77,7 @@ impl PostgresBackend {
     /// If the call is cancelled while it waits for a permit, or before the writer took it, the write is not
     /// applied. Afterwards the write is applied, even if the caller does not wait for it.
     async fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
-        let audit = call.take_audit().into();
+        let audit = call.take_audit().map(PendingAuditEntry::serialized).into();
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
         let bytes = queued_size(&args, self.reader.settings.options.max_content_bytes)?;

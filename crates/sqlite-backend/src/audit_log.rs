@@ -3,17 +3,17 @@
 use rusqlite::Connection;
 use throughline_core::{
     PersistResult, Position, Timestamp,
-    audit::{AuditLink, PendingAuditEntry, RejectedCallRecords},
+    audit::{AuditLink, PendingAuditEntry, RejectedCallRecords, SealedAuditEntry},
 };
 
-use crate::record::{AuditRow, NewAuditRow};
+use crate::record::{AuditRow, insert_audit};
 
 /// The audit log in a transaction: its end, and the records that the next flush writes.
 #[derive(Debug, Default)]
 pub(crate) struct AuditLog {
     /// The end of the log. `None` until the transaction reads it for the first time.
     link: Option<AuditLink>,
-    staged: Vec<NewAuditRow>,
+    staged: Vec<SealedAuditEntry>,
 }
 
 impl AuditLog {
@@ -27,8 +27,8 @@ impl AuditLog {
         result: &PersistResult,
     ) -> rusqlite::Result<()> {
         let span = (to_position(after), to_position(position));
-        let (entry, body) = call.entry_with_body(self.link(db)?, now, span, result);
-        self.staged.push(NewAuditRow::new(&entry, body));
+        let entry = call.seal(self.link(db)?, now, span, result);
+        self.staged.push(entry);
         Ok(())
     }
 
@@ -39,31 +39,25 @@ impl AuditLog {
         records: &RejectedCallRecords,
     ) -> rusqlite::Result<()> {
         let entries = records.entries(self.link(db)?);
-        self.staged.extend(entries.iter().map(|entry| NewAuditRow::new(entry, entry.body())));
+        self.staged.extend(entries.iter().map(Into::into));
         Ok(())
     }
 
     /// Writes the records since the last flush.
     pub(crate) fn flush(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let staged = std::mem::take(&mut self.staged);
-        NewAuditRow::insert(db, &staged)
+        insert_audit(db, &self.staged)?;
+        self.staged.clear();
+        Ok(())
     }
 
     fn link(&mut self, db: &Connection) -> rusqlite::Result<&mut AuditLink> {
         match &mut self.link {
             Some(link) => Ok(link),
-            none => Ok(none.insert(end(db)?)),
+            none => Ok(none.insert(AuditRow::end(db)?)),
         }
     }
 }
 
 fn to_position(position: i64) -> Position {
     Position::new(u64::try_from(position).unwrap_or_default())
-}
-
-/// Returns the link for the next record: the number and the hash of the last record that was written, even if that
-/// record is missing now. A hash that cannot be read does not stop a write: the next record then links to nothing, and
-/// the verification of the audit log reports that.
-fn end(db: &Connection) -> rusqlite::Result<AuditLink> {
-    db.prepare_cached("SELECT audit, audit_hash FROM store")?.query_row([], |row| Ok(AuditRow::link(row)))
 }

@@ -3,7 +3,7 @@ use std::{fmt, path::Path, sync::Arc, time::Instant};
 use throughline_core::{
     Admitted, Backend, Capabilities, Content, Durability, Effect, Operation, PersistArgs, ReadArgs, Reply,
     Result, TenantId,
-    audit::RejectedCallRecords,
+    audit::{PendingAuditEntry, RejectedCallRecords},
     backend::{
         OwnerProcess, QueuePermit, forward_operations, queued_size, size_of_rejected_call_records,
         unanswered, wait_until,
@@ -106,7 +106,8 @@ impl SqliteBackend {
     /// If the caller cancels while the write waits for a permit, or before the writer has taken it, the write is not
     /// applied. After that it is applied, even if no caller waits.
     async fn write<O: Operation>(&self, mut call: Admitted<'_, O>) -> Result<Reply<O>> {
-        let audit = call.take_audit();
+        // Serialized here, and not on the thread of the writer.
+        let audit = call.take_audit().map(PendingAuditEntry::serialized);
         let (op, context, now) = call.into_parts();
         let args: PersistArgs = op.into();
         let bytes = queued_size(&args, self.options.max_content_bytes)?;

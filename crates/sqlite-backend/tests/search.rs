@@ -405,8 +405,10 @@ fn downgrade(path: &Path) {
          INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
          INSERT INTO search (rowid, terms, shard, seq, created_at)
          SELECT message_pk, char(10, 10, 10) || '1.copied' || char(10) || '.1', 1, seq, created_at FROM messages;
-         DELETE FROM migrations WHERE id = 2; PRAGMA user_version = 1",
-        &initial[begin..end]
+         DROP TRIGGER audit_has_no_gaps; {};
+         DELETE FROM migrations WHERE id > 1; PRAGMA user_version = 1",
+        &initial[begin..end],
+        &initial[initial.find("CREATE TRIGGER audit_has_no_gaps").unwrap()..]
     ))
     .unwrap();
 }
@@ -431,7 +433,7 @@ async fn an_index_of_the_version_before_is_built_again() {
     assert!(!bytes.windows(6).any(|window| window == b"copied"));
     let file = rusqlite::Connection::open(&path).unwrap();
     let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
 }
 
 /// Returns the number of distinct terms in the index, and the number of contents that it keeps to remove terms.

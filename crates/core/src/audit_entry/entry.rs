@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{AuditDigest, AuditRecord};
+use super::{AuditDigest, AuditItem, AuditRecord};
 use crate::{TenantId, ThreadId, change::ChangeScope, message::AuditNumber};
 
 /// One entry of an audit log.
@@ -99,19 +99,14 @@ impl AuditEntry {
     /// The thread of the entry, if all its items belong to one thread.
     #[must_use]
     pub fn only_thread(&self) -> Option<&ThreadId> {
-        let (first, rest) = self.record.items.split_first()?;
-        let thread = first.thread.as_ref()?;
-        rest.iter().all(|item| item.thread.as_ref() == Some(thread)).then_some(thread)
+        AuditItem::only_thread(&self.record.items)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Effect, ErrorKind, Position, Revision, Timestamp,
-        audit_entry::{AuditItem, AuditOutcome},
-    };
+    use crate::{Effect, ErrorKind, Position, Revision, Timestamp, audit_entry::AuditOutcome};
 
     fn item(thread: Option<&str>) -> AuditItem {
         AuditItem {

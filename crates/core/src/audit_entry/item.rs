@@ -26,3 +26,12 @@ pub struct AuditItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
 }
+
+impl AuditItem {
+    /// The thread of these items, if all of them belong to one.
+    pub(crate) fn only_thread(items: &[Self]) -> Option<&ThreadId> {
+        let (first, rest) = items.split_first()?;
+        let thread = first.thread.as_ref()?;
+        rest.iter().all(|item| item.thread.as_ref() == Some(thread)).then_some(thread)
+    }
+}

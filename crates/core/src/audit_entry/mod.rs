@@ -4,7 +4,9 @@ mod digest;
 mod entry;
 mod item;
 mod record;
+mod text;
 
+pub(crate) use self::text::RecordText;
 pub use self::{
     digest::AuditDigest,
     entry::AuditEntry,

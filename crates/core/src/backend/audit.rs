@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Context, PersistResult, Position, TenantId, Timestamp,
-    audit_entry::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord},
+    Context, PersistResult, Position, Revision, TenantId, ThreadId, Timestamp,
+    audit_entry::{AuditDigest, AuditEntry, AuditItem, AuditOutcome, AuditRecord, RecordText},
     context::{AuditDraft, AuditSealer},
     message::AuditNumber,
 };
@@ -56,13 +56,45 @@ impl AuditLink {
         self.number
     }
 
-    /// Creates the next entry and its body, and moves the link to the end of it.
-    fn seal(&mut self, sealer: &dyn AuditSealer, record: AuditRecord) -> (AuditEntry, String) {
+    /// Creates the next entry, and moves the link to the end of it.
+    fn seal(&mut self, sealer: &dyn AuditSealer, record: AuditRecord) -> AuditEntry {
         let Self { number, previous } = *self;
-        let body = AuditEntry::text(number, previous, &record);
+        let hash = self.seal_body(sealer, &AuditEntry::text(number, previous, &record));
+        AuditEntry { number, previous, hash, record, withheld: 0 }
+    }
+
+    /// Returns the hash of the next entry, and moves the link to the end of it.
+    fn seal_body(&mut self, sealer: &dyn AuditSealer, body: &str) -> AuditDigest {
         let hash = sealer.seal(body.as_bytes());
-        *self = Self::after(number, hash);
-        (AuditEntry { number, previous, hash, record, withheld: 0 }, body)
+        *self = Self::after(self.number, hash);
+        hash
+    }
+}
+
+/// An audit entry as a store writes it: its body and the hash of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedAuditEntry {
+    /// The number of the entry.
+    pub number: AuditNumber,
+    /// The tenant of the call.
+    pub tenant: TenantId,
+    /// The thread of the call, if all its items belong to one: see [`AuditEntry::only_thread`].
+    pub thread: Option<ThreadId>,
+    /// The keyed hash of the body.
+    pub hash: AuditDigest,
+    /// The [body](AuditEntry::body).
+    pub body: String,
+}
+
+impl From<&AuditEntry> for SealedAuditEntry {
+    fn from(entry: &AuditEntry) -> Self {
+        Self {
+            number: entry.number,
+            tenant: entry.record.tenant.clone(),
+            thread: entry.only_thread().cloned(),
+            hash: entry.hash,
+            body: entry.body(),
+        }
     }
 }
 
@@ -73,13 +105,32 @@ impl AuditLink {
 pub struct PendingAuditEntry {
     draft: Arc<AuditDraft>,
     context: Context,
+    text: Option<RecordText>,
 }
 
 impl PendingAuditEntry {
     /// Takes over the audit draft of a call for one attempt.
     pub(crate) fn new(draft: &Arc<AuditDraft>, context: &Context) -> Self {
         draft.hand_over();
-        Self { draft: Arc::clone(draft), context: context.clone() }
+        Self { draft: Arc::clone(draft), context: context.clone(), text: None }
+    }
+
+    /// Serializes the part of the entry that does not depend on the store. A store that writes on another thread calls this on
+    /// the thread of the caller, so that less is left for [`seal`](Self::seal).
+    #[must_use]
+    pub fn serialized(mut self) -> Self {
+        self.text = Some(self.record_text());
+        self
+    }
+
+    fn record_text(&self) -> RecordText {
+        // Only the store knows the outcome and the time.
+        let outcome = AuditOutcome::Lost { calls: 0 };
+        RecordText::new(&self.record((outcome, Timestamp::default()), self.draft.items().to_vec()))
+    }
+
+    fn record(&self, outcome: (AuditOutcome, Timestamp), items: Vec<AuditItem>) -> AuditRecord {
+        record(self.draft.sealer(), &self.context, outcome, (self.draft.content(), items))
     }
 
     /// Returns the audit entry of a write that the store is about to commit at `now`. `after` is the position of the
@@ -90,26 +141,42 @@ impl PendingAuditEntry {
         &self,
         link: &mut AuditLink,
         now: Timestamp,
-        span: (Position, Position),
-        result: &PersistResult,
-    ) -> AuditEntry {
-        self.entry_with_body(link, now, span, result).0
-    }
-
-    /// Returns the same entry as [`entry`](Self::entry), and its [body](AuditEntry::body), which was serialized for the hash.
-    #[must_use]
-    pub fn entry_with_body(
-        &self,
-        link: &mut AuditLink,
-        now: Timestamp,
         (after, position): (Position, Position),
         result: &PersistResult,
-    ) -> (AuditEntry, String) {
-        let sealer = self.draft.sealer();
+    ) -> AuditEntry {
         let mut items = self.draft.items().to_vec();
         settle(&mut items, result);
         let outcome = AuditOutcome::Applied { after, position };
-        link.seal(sealer, record(sealer, &self.context, (outcome, now), (self.draft.content(), items)))
+        link.seal(self.draft.sealer(), self.record((outcome, now), items))
+    }
+
+    /// Returns the same entry as [`entry`](Self::entry), as a store writes it. It takes less time, most of all after
+    /// [`serialized`](Self::serialized).
+    #[must_use]
+    pub fn seal(
+        &self,
+        link: &mut AuditLink,
+        now: Timestamp,
+        span: (Position, Position),
+        result: &PersistResult,
+    ) -> SealedAuditEntry {
+        let items = self.draft.items();
+        if names_other_messages(items, result) {
+            return (&self.entry(link, now, span, result)).into();
+        }
+        let made;
+        let text = match &self.text {
+            Some(text) => text,
+            None => {
+                made = self.record_text();
+                &made
+            }
+        };
+        let AuditLink { number, previous } = *link;
+        let body = text.body((number, previous), span, now, revisions(items.len(), result));
+        let hash = link.seal_body(self.draft.sealer(), &body);
+        let thread = AuditItem::only_thread(items).cloned();
+        SealedAuditEntry { number, tenant: self.context.tenant().clone(), thread, hash, body }
     }
 }
 
@@ -154,7 +221,7 @@ impl RejectedCallRecords {
     /// Returns the entries. `link` moves to the end of the last one.
     #[must_use]
     pub fn entries(&self, link: &mut AuditLink) -> Vec<AuditEntry> {
-        self.records.iter().map(|record| link.seal(&*self.sealer, record.clone()).0).collect()
+        self.records.iter().map(|record| link.seal(&*self.sealer, record.clone())).collect()
     }
 }
 
@@ -164,26 +231,35 @@ impl fmt::Debug for RejectedCallRecords {
     }
 }
 
-/// Copies the revisions from the answer of the store into the items.
+/// Copies the facts of the answer of the store into the items.
 fn settle(items: &mut [AuditItem], result: &PersistResult) {
-    match result {
-        PersistResult::Batch(batched) => {
-            for (item, output) in items.iter_mut().zip(&batched.outputs) {
-                settle_one(item, output);
-            }
-        }
-        single => {
-            if let [item] = items {
-                settle_one(item, single);
-            }
+    for (item, answer) in items.iter_mut().zip(answers(result)) {
+        let answer = answer.facts();
+        item.revision = answer.revision();
+        if let Some(deleted) = answer.deleted() {
+            item.messages = vec![deleted.id.clone()];
         }
     }
 }
 
-fn settle_one(item: &mut AuditItem, result: &PersistResult) {
-    let answer = result.facts();
-    item.revision = answer.revision();
-    if let Some(deleted) = answer.deleted() {
-        item.messages = vec![deleted.id.clone()];
+/// The revision of each item in the answer of the store.
+fn revisions(items: usize, result: &PersistResult) -> impl Iterator<Item = Option<Revision>> {
+    let answers = answers(result).iter().map(|answer| answer.facts().revision());
+    answers.chain(std::iter::repeat(None)).take(items)
+}
+
+/// Whether the answer names a message that the items do not name.
+fn names_other_messages(items: &[AuditItem], result: &PersistResult) -> bool {
+    items.iter().zip(answers(result)).any(|(item, answer)| {
+        let deleted = answer.facts().deleted();
+        deleted.is_some_and(|deleted| item.messages.as_slice() != std::slice::from_ref(&deleted.id))
+    })
+}
+
+/// The answers to the items of a call: one, or those of a batch.
+const fn answers(result: &PersistResult) -> &[PersistResult] {
+    match result {
+        PersistResult::Batch(batched) => batched.outputs.as_slice(),
+        single => std::slice::from_ref(single),
     }
 }

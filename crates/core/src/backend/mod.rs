@@ -60,7 +60,7 @@ use std::future::{Future, ready};
 
 pub use self::{
     admitted::Admitted,
-    audit::{AuditLink, PendingAuditEntry, RejectedCallRecords},
+    audit::{AuditLink, PendingAuditEntry, RejectedCallRecords, SealedAuditEntry},
     capabilities::{Capabilities, Durability},
     indexed_metadata::{IndexedMetadata, InvalidIndexedMetadata, index_is_incomplete},
     length::{Length, Tail},

@@ -2,24 +2,27 @@
 
 /// Returns the deepest nesting of arrays and objects in well-formed JSON. A scalar has depth zero.
 pub(super) fn depth(json: &str) -> usize {
-    let (mut deepest, mut now) = (0, 0_usize);
-    let mut bytes = json.bytes();
-    while let Some(byte) = bytes.next() {
+    let (mut deepest, mut now, mut at) = (0, 0_usize, 0);
+    let bytes = json.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
         match byte {
             b'[' | b'{' => {
                 now += 1;
                 deepest = deepest.max(now);
             }
             b']' | b'}' => now = now.saturating_sub(1),
-            b'"' => {
-                while let Some(inside) = bytes.next() {
-                    match inside {
-                        b'\\' => drop(bytes.next()),
-                        b'"' => break,
-                        _ => {}
-                    }
+            // Most bytes are those of strings.
+            b'"' => loop {
+                let rest = bytes.get(at..).unwrap_or_default();
+                let Some(more) = memchr::memchr2(b'"', b'\\', rest) else { return deepest };
+                at += more + 1;
+                if rest[more] == b'"' {
+                    break;
                 }
-            }
+                // The byte after a backslash belongs to it.
+                at += 1;
+            },
             _ => {}
         }
     }

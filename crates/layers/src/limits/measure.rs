@@ -1,5 +1,7 @@
 //! Measures operations against the limits.
 
+use std::fmt::Display;
+
 use super::{LimitsLayer, depth::depth};
 use throughline_core::{
     Delta, Effect, ErrorKind, PersistArgs, PersistError, Result,
@@ -105,7 +107,7 @@ impl LimitsLayer {
     }
 
     fn check_depth(&self, subject: &str, json: &str) -> Result<()> {
-        within(&format_args!("levels of nesting in {subject}").to_string(), depth(json), self.depth)
+        within(&format_args!("levels of nesting in {subject}"), depth(json), self.depth)
     }
 }
 
@@ -115,7 +117,7 @@ fn bound(limit: &mut Option<u64>, bytes: usize) {
     *limit = Some(limit.map_or(bytes, |earlier| earlier.min(bytes)));
 }
 
-fn within(subject: &str, is: usize, allowed: usize) -> Result<()> {
+fn within(subject: &(impl Display + ?Sized), is: usize, allowed: usize) -> Result<()> {
     if is <= allowed {
         return Ok(());
     }

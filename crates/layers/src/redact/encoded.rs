@@ -178,10 +178,7 @@ const FEWEST: usize = 20;
 /// Returns false only for a text without a run. Most text has no escapes, and spaces between short words: few of its bytes
 /// have to be looked up.
 pub(super) fn may_hold_run(text: &[u8]) -> bool {
-    let is_escape = |byte: &u8| matches!(byte, b'%' | b'\\');
-    // The compiler tests the bytes of a block together.
-    let has_escape = |block: &[u8]| block.iter().fold(false, |found, byte| found | is_escape(byte));
-    if text.chunks(64).any(has_escape) {
+    if memchr::memchr2(b'%', b'\\', text).is_some() {
         return true;
     }
     let mut start = 0;

@@ -29,7 +29,7 @@ pub(super) struct Starts {
     /// The groups that allow a byte directly before a match, and at each of the first positions of a match.
     rows: Box<[[Groups; 1 + SCANNED]; 256]>,
     /// The groups that allow a byte at each of the further positions.
-    further: Vec<[Groups; 256]>,
+    further: Box<[[Groups; 256]; DEPTH - SCANNED]>,
 }
 
 /// The states of the patterns that the bytes of a match lead to, each once.
@@ -107,7 +107,7 @@ impl Starts {
     /// Returns the positions at which a match of a pattern of `nfa` can begin. No pattern may match an empty text.
     pub(super) fn new(nfa: &NFA) -> Self {
         let mut table =
-            Self { rows: Box::new([[0; 1 + SCANNED]; 256]), further: vec![[0; 256]; DEPTH - SCANNED] };
+            Self { rows: Box::new([[0; 1 + SCANNED]; 256]), further: Box::new([[0; 256]; DEPTH - SCANNED]) };
         let mut states = States::new(nfa);
         let (mut wide, mut kinds) = (0, Vec::new());
         for pattern in (0..nfa.pattern_len()).map(PatternID::must) {
@@ -193,12 +193,14 @@ impl Starts {
         let before = from.checked_sub(1).map_or(b' ', |before| text[before]);
         // The groups that allow the bytes before and at the last positions.
         let (mut before, mut one, mut two, mut three) = (self.rows[usize::from(before)][0], 0, 0, 0);
-        for (more, byte) in text.get(from..)?.iter().enumerate() {
+        let mut at = from;
+        while let Some(byte) = text.get(at) {
             let row = &self.rows[usize::from(*byte)];
             let four = three & row[4];
             (three, two, one, before) = (two & row[3], one & row[2], before & row[1], row[0]);
-            if four != 0 && self.goes_on(four, &text[from + more + 1..]) {
-                return Some(from + more + 1 - SCANNED);
+            at += 1;
+            if four != 0 && self.goes_on(four, text, at) {
+                return Some(at - SCANNED);
             }
         }
         // Text may follow that decides these.
@@ -206,12 +208,17 @@ impl Starts {
         behind.into_iter().find(|(groups, _)| *groups != 0).map(|(_, length)| text.len() - length)
     }
 
-    /// Returns whether the text after the scanned bytes of a match can continue it.
-    fn goes_on(&self, mut groups: Groups, rest: &[u8]) -> bool {
-        self.further.iter().zip(rest).all(|(allowed, byte)| {
+    /// Returns whether the text from `at` on, after the scanned bytes of a match, can continue it.
+    #[inline]
+    fn goes_on(&self, mut groups: Groups, text: &[u8], at: usize) -> bool {
+        for (further, allowed) in self.further.iter().enumerate() {
+            let Some(byte) = text.get(at + further) else { return true };
             groups &= allowed[usize::from(*byte)];
-            groups != 0
-        })
+            if groups == 0 {
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -121,22 +121,12 @@ impl<'a> Replaced<'a> {
 pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
-        at += plain_bytes(bytes.get(at..)?);
-        match bytes.get(at)? {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes[at] {
             b'\\' => at += 2,
             _ => return Some(at + 1),
         }
     }
-}
-
-/// Returns the number of bytes before the first quotation mark or backslash.
-fn plain_bytes(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 32;
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
-    // The compiler tests the bytes of a block together.
-    let has_special = |block: &[u8]| block.iter().fold(false, |found, byte| found | is_special(byte));
-    let plain = bytes.chunks_exact(BLOCK).take_while(|block| !has_special(block)).count() * BLOCK;
-    bytes[plain..].iter().position(is_special).map_or(bytes.len(), |more| plain + more)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use sqlx::{PgConnection, postgres::PgRow};
 use throughline_core::{
     ThreadId,
-    audit::{AuditEntry, AuditLink},
+    audit::{AuditLink, SealedAuditEntry},
     replication::{CaptureId, ReplicationState},
 };
 use throughline_engine::StagedRows;
@@ -63,7 +63,7 @@ fn entries(
     batch: &[Pending],
     decided: &[Decided],
     written: &Written,
-) -> Vec<AuditEntry> {
+) -> Vec<SealedAuditEntry> {
     if batch.iter().all(|pending| matches!(pending.write.audit, Audit::Nothing)) {
         return Vec::new();
     }
@@ -82,8 +82,10 @@ fn entries(
         before = events;
         match &write.audit {
             Audit::Nothing => {}
-            Audit::Entry(pending) => entries.push(pending.entry(&mut link, write.now, span, &outcome.result)),
-            Audit::RejectedCalls(records) => entries.extend(records.entries(&mut link)),
+            Audit::Entry(pending) => entries.push(pending.seal(&mut link, write.now, span, &outcome.result)),
+            Audit::RejectedCalls(records) => {
+                entries.extend(records.entries(&mut link).iter().map(SealedAuditEntry::from));
+            }
         }
     }
     entries
@@ -94,15 +96,19 @@ const APPEND: &str = "WITH s AS (UPDATE throughline.store SET audit = $1, audit_
     SELECT * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::text[])";
 
 /// Appends records to the audit log; the next record is chained to `last`.
-async fn append(db: &mut PgConnection, entries: &[AuditEntry], last: &AuditEntry) -> sqlx::Result<()> {
+async fn append(
+    db: &mut PgConnection,
+    entries: &[SealedAuditEntry],
+    last: &SealedAuditEntry,
+) -> sqlx::Result<()> {
     sqlx::query(APPEND)
         .bind(number(last.number.get()))
         .bind(last.hash.as_bytes().as_slice())
         .bind(entries.iter().map(|entry| number(entry.number.get())).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.record.tenant.as_str()).collect::<Vec<_>>())
-        .bind(entries.iter().map(|entry| entry.only_thread().map(ThreadId::as_str)).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.tenant.as_str()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.thread.as_ref().map(ThreadId::as_str)).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.hash.as_bytes().as_slice()).collect::<Vec<_>>())
-        .bind(entries.iter().map(AuditEntry::body).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.body.as_str()).collect::<Vec<_>>())
         .execute(db)
         .await
         .map(drop)

@@ -70,8 +70,8 @@ pub(super) fn tampered(path: &Path, how: impl FnOnce(&Connection)) {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    // Four of the audit log and two of the full-text index.
-    assert_eq!(triggers.len(), 6);
+    // Three of the audit log and two of the full-text index.
+    assert_eq!(triggers.len(), 5);
     for (name, _) in &triggers {
         db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
     }
@@ -269,6 +269,64 @@ async fn rel_36_older_copy_is_found_by_its_anchor_and_records_of_a_diverged_copy
         .await;
     assert_eq!(reports[1].flaw, Some(Flaw::Spliced { number: at(12) }));
     assert_eq!(reports[1].intact, at(11));
+}
+
+/// Makes the file one of the version before, in which a trigger counts each record.
+fn downgrade(path: &Path) {
+    let initial = include_str!("../../../sqlite-backend/migrations/0001_initial.sql");
+    let triggers = &initial[initial.find("CREATE TRIGGER audit_has_no_gaps").unwrap()..];
+    let older = "DELETE FROM migrations WHERE id = 3; PRAGMA user_version = 2";
+    let db = Connection::open(path).unwrap();
+    db.execute_batch(&format!("DROP TRIGGER audit_has_no_gaps; {triggers} {older}")).unwrap();
+}
+
+#[tokio::test]
+async fn a_log_of_the_version_before_goes_on_and_verifies() {
+    let scene = Scene::new().await;
+    let path = scene.directory.path().join("chat.db");
+    downgrade(&path);
+    write(&path, 10..13).await;
+    let db = open(&path).await;
+    let report = verify(&db, &audit_key(), &scene.anchors).await.unwrap();
+    assert!(report.is_intact(), "{report:?}");
+    assert_eq!((report.intact, report.anchored), (at(13), at(10)));
+    db.close().await.unwrap();
+    let file = Connection::open(&path).unwrap();
+    let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 3);
+    // The store counts the last record, as the trigger did.
+    let counted: bool = file
+        .query_row("SELECT (audit, audit_hash) = (SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1) FROM store", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert!(counted);
+}
+
+#[tokio::test]
+async fn an_entry_of_another_program_is_detected_and_later_writes_go_on_after_it() {
+    let scene = Scene::new().await;
+    let reports = scene
+        .attacked(async |path| {
+            let db = Connection::open(path).unwrap();
+            let appended = "INSERT INTO audit SELECT 11, tenant, thread, checksum, hash, body FROM audit WHERE number = 10";
+            assert_eq!(db.execute(appended, []).unwrap(), 1);
+            drop(db);
+            write(path, 20..22).await;
+            let db = Connection::open(path).unwrap();
+            let (last, counted): (i64, i64) =
+                db.query_row("SELECT max(number), (SELECT audit FROM store) FROM audit", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                }).unwrap();
+            assert_eq!((last, counted), (13, 13));
+        })
+        .await;
+    for report in reports {
+        assert_eq!(
+            (report.intact, report.flaw),
+            (at(10), Some(Flaw::OutOfOrder { number: at(11), found: at(10) }))
+        );
+    }
 }
 
 #[tokio::test]

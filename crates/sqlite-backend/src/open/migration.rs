@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::{
     OpenError,
     identity::{Identity, Unfit, examine},
-    trigger::{Trigger, foreign_triggers},
+    trigger::{Trigger, foreign_triggers_of},
 };
 use crate::connection::APPLICATION_ID;
 
@@ -24,6 +24,11 @@ const MIGRATIONS: &[Migration] = &[
         id: 2,
         name: "search_without_copies",
         sql: include_str!("../../migrations/0002_search_without_copies.sql"),
+    },
+    Migration {
+        id: 3,
+        name: "audit_counted_by_the_writer",
+        sql: include_str!("../../migrations/0003_audit_counted_by_the_writer.sql"),
     },
 ];
 
@@ -87,8 +92,8 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result
         return differs(*id, entry(name, checksum), nothing());
     }
     let steps = MIGRATIONS.iter().filter(|migration| migration.id <= schema).map(|migration| migration.sql);
-    check_schema(connection, path, &steps.collect::<Vec<_>>())?;
-    match foreign_triggers(connection)?.into_iter().next() {
+    let fresh = check_schema(connection, path, &steps.collect::<Vec<_>>())?;
+    match foreign_triggers_of(connection, &fresh)?.into_iter().next() {
         Some(Trigger { name, table }) => {
             Err(Unfit::File(OpenError::Trigger { path: path.to_owned(), name, table }))
         }
@@ -135,9 +140,9 @@ impl Object {
     }
 }
 
-/// Compares the tables and indexes of a file with those that these migrations create: SQLite would misread a table
-/// whose description is damaged.
-fn check_schema(connection: &Connection, path: &Path, steps: &[&str]) -> Result<(), Unfit> {
+/// Compares the tables, indexes and triggers of a file with those that these migrations create: SQLite would misread a table
+/// whose description is damaged. Returns an empty in-memory store of these migrations.
+fn check_schema(connection: &Connection, path: &Path, steps: &[&str]) -> Result<Connection, Unfit> {
     let fresh = Connection::open_in_memory()?;
     for step in steps {
         fresh.execute_batch(step)?;
@@ -148,7 +153,7 @@ fn check_schema(connection: &Connection, path: &Path, steps: &[&str]) -> Result<
             path: path.to_owned(),
             found: format!("the {kind} `{name}` differs from the one that its migration created"),
         })),
-        None => Ok(()),
+        None => Ok(fresh),
     }
 }
 
@@ -184,17 +189,20 @@ pub(super) fn repair(connection: &Connection, path: &Path) -> Result<(), Unfit> 
     Ok(connection.pragma_update(None, "user_version", taken)?)
 }
 
-/// Returns how many migrations a file has, as its tables show, if only migrations created them.
+/// Returns how many migrations a file has, as its tables and triggers show, if only migrations created its tables.
 fn steps_by_tables(connection: &Connection) -> rusqlite::Result<Option<i64>> {
-    // There are triggers only while a copy of the store is running.
-    let is_ours = |object: &Object| !object.name.starts_with("sqlite_") && object.kind != "trigger";
-    let found: Vec<Object> = Object::all(connection)?.into_iter().filter(is_ours).collect();
+    let is_internal = |object: &Object| object.name.starts_with("sqlite_");
+    let is_table = |object: &&Object| !is_internal(object) && object.kind != "trigger";
+    let found = Object::all(connection)?;
     let fresh = Connection::open_in_memory()?;
     fresh.execute_batch(LEDGER)?;
     for migration in MIGRATIONS {
         fresh.execute_batch(migration.sql)?;
-        let made: Vec<Object> = Object::all(&fresh)?.into_iter().filter(is_ours).collect();
-        if made.len() == found.len() && made.iter().all(|object| found.contains(object)) {
+        let mut made = Object::all(&fresh)?;
+        made.retain(|object| !is_internal(object));
+        // There are more triggers while a copy of the store is running.
+        let has_others = made.iter().filter(is_table).count() != found.iter().filter(is_table).count();
+        if !has_others && made.iter().all(|object| found.contains(object)) {
             return Ok(Some(migration.id));
         }
     }
@@ -219,6 +227,7 @@ mod tests {
             [
                 "c40b6d54c635e2416496a3fe38128db06915856e122f483ac5deba42e32d13c9",
                 "6203e75e88f7dd62c5b6e889cd3a305fe32386417691f12eba9392b59386123a",
+                "6aac5a2b872a806316fde581672a9ab5d0ec4786793228cebbe9920f2ceb1e33",
             ]
         );
     }

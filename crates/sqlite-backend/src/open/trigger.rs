@@ -17,7 +17,15 @@ pub(crate) struct Trigger {
 /// Returns the triggers of the file in the order of their names, except those of the migrations and those that record
 /// row changes for a replica.
 pub(crate) fn foreign_triggers(connection: &Connection) -> rusqlite::Result<Vec<Trigger>> {
-    let ours: HashSet<String> = all(&migration::fresh()?)?.into_iter().map(|(_, sql)| sql).collect();
+    foreign_triggers_of(connection, &migration::fresh()?)
+}
+
+/// Returns the same triggers of a file whose migrations are those of `fresh`.
+pub(super) fn foreign_triggers_of(
+    connection: &Connection,
+    fresh: &Connection,
+) -> rusqlite::Result<Vec<Trigger>> {
+    let ours: HashSet<String> = all(fresh)?.into_iter().map(|(_, sql)| sql).collect();
     let found = all(connection)?.into_iter();
     let foreign = found.filter(|(_, sql)| !ours.contains(sql) && !is_capture_trigger(sql));
     Ok(foreign.map(|(trigger, _)| trigger).collect())

@@ -1,9 +1,7 @@
-use std::sync::LazyLock;
-
-use rusqlite::{CachedStatement, Connection, Row, ToSql};
+use rusqlite::{Connection, Row, params};
 use throughline_core::{
-    TenantId, ThreadId,
-    audit::{AuditDigest, AuditEntry, AuditLink, AuditNumber},
+    ThreadId,
+    audit::{AuditDigest, AuditEntry, AuditLink, AuditNumber, SealedAuditEntry},
 };
 
 use super::{Checksum, Columns, number};
@@ -20,74 +18,30 @@ macro_rules! audit_columns {
 }
 pub(crate) use audit_columns;
 
-/// An audit record that is not in the table yet.
-#[derive(Debug)]
-pub(crate) struct NewAuditRow {
-    number: i64,
-    tenant: TenantId,
-    /// The thread, if all items of the record belong to one.
-    thread: Option<ThreadId>,
-    hash: AuditDigest,
-    body: String,
-}
+/// One record with one statement: a statement with more of them copies its rows into a temporary table, for the trigger.
+/// `OR FAIL`, because SQLite saves the pages of a statement that an error would undo. An error ends the transaction.
+const INSERT: &str = "INSERT OR FAIL INTO audit (number, tenant, thread, checksum, hash, body) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
-/// The number of records of one statement. Each statement saves the pages that it changes once, because a trigger can
-/// abort it.
-const ROWS: usize = 16;
-const COLUMNS: usize = 6;
+const COUNT: &str = "UPDATE store SET audit = ?1, audit_hash = ?2";
 
-static INSERT_ROWS: LazyLock<String> = LazyLock::new(|| insert(ROWS));
-static INSERT_ROW: LazyLock<String> = LazyLock::new(|| insert(1));
-
-fn insert(rows: usize) -> String {
-    let values = vec!["(?, ?, ?, ?, ?, ?)"; rows].join(", ");
-    format!("INSERT INTO audit (number, tenant, thread, checksum, hash, body) VALUES {values}")
-}
-
-impl NewAuditRow {
-    /// Returns the row of a record with this [`body`](AuditEntry::body).
-    pub(crate) fn new(entry: &AuditEntry, body: String) -> Self {
-        Self {
-            number: number(entry.number.get()),
-            tenant: entry.record.tenant.clone(),
-            thread: entry.only_thread().cloned(),
-            hash: entry.hash,
-            body,
-        }
+/// Inserts the records in their order, and counts them.
+pub(crate) fn insert_audit(db: &Connection, entries: &[SealedAuditEntry]) -> rusqlite::Result<()> {
+    let Some(last) = entries.last() else { return Ok(()) };
+    let mut insert = db.prepare_cached(INSERT)?;
+    for SealedAuditEntry { number: at, tenant, thread, hash, body } in entries {
+        let (at, tenant) = (number(at.get()), tenant.as_str());
+        let (thread, hash) = (thread.as_ref().map(ThreadId::as_str), hash.as_bytes().as_slice());
+        let checksum = checksum(at, tenant, thread, hash, body.as_bytes());
+        insert.execute(params![at, tenant, thread, checksum, hash, body])?;
     }
-
-    /// Inserts the rows in their order.
-    pub(crate) fn insert(db: &Connection, rows: &[Self]) -> rusqlite::Result<()> {
-        let (full, rest) = rows.as_chunks::<ROWS>();
-        if !full.is_empty() {
-            let mut statement = db.prepare_cached(&INSERT_ROWS)?;
-            full.iter().try_for_each(|rows| Self::execute(&mut statement, rows))?;
-        }
-        if !rest.is_empty() {
-            let mut statement = db.prepare_cached(&INSERT_ROW)?;
-            rest.chunks(1).try_for_each(|rows| Self::execute(&mut statement, rows))?;
-        }
-        Ok(())
-    }
-
-    fn execute(statement: &mut CachedStatement<'_>, rows: &[Self]) -> rusqlite::Result<()> {
-        for (row, first) in rows.iter().zip((1_usize..).step_by(COLUMNS)) {
-            let (tenant, thread) = (row.tenant.as_str(), row.thread.as_ref().map(ThreadId::as_str));
-            let (hash, body) = (row.hash.as_bytes().as_slice(), row.body.as_str());
-            let checksum = checksum(row.number, tenant, thread, hash, body.as_bytes());
-            let values: [&dyn ToSql; COLUMNS] = [&row.number, &tenant, &thread, &checksum, &hash, &body];
-            for (value, at) in values.into_iter().zip(first..) {
-                statement.raw_bind_parameter(at, value)?;
-            }
-        }
-        statement.raw_execute()?;
-        Ok(())
-    }
+    db.prepare_cached(COUNT)?.execute(params![number(last.number.get()), last.hash.as_bytes().as_slice()])?;
+    Ok(())
 }
 
 impl AuditRow {
     pub(crate) fn insert(db: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
-        NewAuditRow::insert(db, &[NewAuditRow::new(entry, entry.body())])
+        insert_audit(db, &[entry.into()])
     }
 
     /// Returns the number of the last record.
@@ -125,10 +79,23 @@ impl AuditRow {
         whole().unwrap_or(false)
     }
 
-    /// Returns the link for the next record, from a row of the store with `audit, audit_hash`.
-    pub(crate) fn link(row: &Row<'_>) -> AuditLink {
-        let number = row.integer(0).and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
-        AuditLink::after(AuditNumber::new(number), hash(row, 1).unwrap_or_default())
+    /// Returns the number and the hash of the last record: that which the store has counted, even if it is missing now. Another
+    /// program may have added later ones. A hash that cannot be read does not stop a write: the next record then links to
+    /// nothing, and the verification of the audit log reports that.
+    pub(crate) fn end(db: &Connection) -> rusqlite::Result<AuditLink> {
+        let mut ends = db.prepare_cached(
+            "SELECT audit, audit_hash FROM store \
+             UNION ALL SELECT * FROM (SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1)",
+        )?;
+        let mut rows = ends.query([])?;
+        let mut end = (0, AuditDigest::ZERO);
+        while let Some(row) = rows.next()? {
+            let counted = row.integer(0).and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+            if counted > end.0 {
+                end = (counted, hash(row, 1).unwrap_or_default());
+            }
+        }
+        Ok(AuditLink::after(AuditNumber::new(end.0), end.1))
     }
 }
 

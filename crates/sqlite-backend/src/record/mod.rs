@@ -29,7 +29,7 @@ use crate::blob::StoredContent;
 pub(crate) use self::{
     alias::{AliasRow, alias_columns},
     append::{Append, Growth, StoredChunk, append_chain},
-    audit::{AuditRow, NewAuditRow, audit_columns},
+    audit::{AuditRow, audit_columns, insert_audit},
     change::{CHANGE_COLUMNS, ChangeRow, change_columns, unreadable},
     checksum::{Checksum, Hashed, checksum_of},
     columns::Columns,
