@@ -17,6 +17,18 @@ use crate::{engine::Engine, error::Failure, options::Settings, rows::counter};
 /// The channel of `NOTIFY`.
 pub(crate) const CHANNEL: &str = "throughline_commits";
 
+/// Returns whether a process listens: each listener holds a shared lock with this number. The lock is held for this expression only.
+/// If two sessions evaluate it at the same moment, one of them may take the other for a listener.
+macro_rules! is_heard {
+    () => {
+        "CASE WHEN pg_try_advisory_lock(6070816190463183182) THEN NOT pg_advisory_unlock(6070816190463183182) ELSE true END"
+    };
+}
+pub(crate) use is_heard;
+
+/// Held as long as the session listens. Taken before `LISTEN`, so that a commit after that sends its notification.
+const HEAR: &str = "SELECT pg_advisory_lock_shared(6070816190463183182)";
+
 /// The interval at which the position is read in any case: a notification may be lost, and a pooler forwards none.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -81,6 +93,7 @@ async fn listen(settings: &Settings, notifier: &CommitNotifier) -> Result<(), Fa
         .acquire_timeout(limit)
         .connect_lazy_with(host);
     let mut listener = PgListener::connect_with(&pool).await?;
+    timeout(limit, sqlx::raw_sql(HEAR).execute(&mut listener)).await.map_err(|_| Failure::timed_out())??;
     listener.listen(CHANNEL).await?;
     while servers.is_current(timeline) {
         match timeout(POLL, listener.try_recv()).await {

@@ -87,6 +87,11 @@ impl Locks {
         self.0.iter().any(|(number, alone)| other.0.get(number).is_some_and(|other| *alone || *other))
     }
 
+    /// Returns the numbers, if every lock is exclusive.
+    pub(crate) fn exclusive_numbers(&self) -> Option<Vec<i64>> {
+        self.0.iter().map(|(number, alone)| alone.then_some(*number)).collect()
+    }
+
     /// Returns the statement that takes all locks.
     pub(crate) fn statement(&self) -> String {
         let (mut numbers, mut alone) = (String::new(), String::new());

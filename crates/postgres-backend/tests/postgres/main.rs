@@ -1,5 +1,6 @@
 //! Tests of the Postgres backend alone: opening, connection loss, poolers, standbys, settings and search.
 
+mod at_once;
 mod audit;
 mod erased;
 mod feed;
