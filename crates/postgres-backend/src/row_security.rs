@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use throughline_core::{ReadArgs, TenantId, changes::ChangeScope};
 
-use crate::{OpenError, queue::Pending, rows::escaped};
+use crate::{OpenError, queue::Pending};
 
 /// The tenants whose rows a transaction may access.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,10 @@ impl Reach {
             Self::Store => reach = "store",
             Self::Tenants(names) => {
                 for name in names {
+                    // No name contains a control character. An `E''` string has the same meaning under every
+                    // setting of the role.
                     let between = if tenants.is_empty() { "" } else { "\\n" };
-                    let name = escaped(name.as_str());
+                    let name = name.as_str().replace('\\', "\\\\").replace('\'', "''");
                     // Writing into a string does not fail.
                     let _ = write!(tenants, "{between}{name}");
                 }

@@ -30,7 +30,7 @@ pub(crate) use self::{
     message::{SELECTED, decode_message, message_columns},
     session::{decode, json, whose},
     source::{MintedIds, NotLoaded, Source},
-    thread::{decode_thread, escaped, thread_columns},
+    thread::{decode_thread, thread_columns},
     thread_cache::ThreadCache,
     writing::Writing,
 };

@@ -1,6 +1,9 @@
 //! Rows of threads.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write as _,
+};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
@@ -147,20 +150,24 @@ macro_rules! read {
 
 const READ: &str = read!("$1::text[], $2::text[]");
 
-/// Returns the query for the recorded threads with their names in it, for a message of several statements, which has no parameters.
+/// Returns the query for the recorded threads, for a message of several statements, which has no parameters. The names are in it as the
+/// hexadecimal digits of their bytes, so nothing in them has a meaning in SQL.
 pub(super) fn query(keys: &[ThreadKey]) -> String {
     let (tenants, threads) = columns(keys.iter());
-    format!(read!("ARRAY[{}]::text[], ARRAY[{}]::text[]"), literals(&tenants), literals(&threads))
+    format!(read!("ARRAY[{}]::text[], ARRAY[{}]::text[]"), in_digits(&tenants), in_digits(&threads))
 }
 
-fn literals(names: &[&str]) -> String {
-    names.iter().map(|name| format!("E'{}'", escaped(name))).collect::<Vec<_>>().join(",")
-}
-
-/// Escapes a name for an `E''` string, which has the same meaning under every setting of the role. No name contains a control
-/// character.
-pub(crate) fn escaped(name: &str) -> String {
-    name.replace('\\', "\\\\").replace('\'', "\'\'")
+fn in_digits(names: &[&str]) -> String {
+    let mut sql = String::new();
+    for name in names {
+        sql.push_str(if sql.is_empty() { "convert_from(decode('" } else { ",convert_from(decode('" });
+        for byte in name.bytes() {
+            // Writing into a string does not fail.
+            let _ = write!(sql, "{byte:02x}");
+        }
+        sql.push_str("','hex'),'UTF8')");
+    }
+    sql
 }
 
 pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Result<()> {

@@ -23,7 +23,7 @@ use crate::{
     replica::{self, Replicated},
     row_security::{NARROW, Reach, WIDEN},
     rows::{Loading, MintedIds, Source, ThreadCache, Writing, counter, number, writing},
-    transaction::{Of, begin},
+    transaction::{Of, begin_with},
     warnings::listen,
 };
 
@@ -127,33 +127,37 @@ pub(super) async fn prepare(
     {
         return Ok(replicate(settings, db, args, &state.name, state.batch).await?);
     }
-    let begun =
-        begin(settings, db, Of::Writes, || Reach::of_batch(batch), begin_limit(settings, batch)).await?;
+    let mut locks = Locks::default();
+    let mut source = Source::new(loading, std::mem::take(&mut state.threads));
+    for pending in batch {
+        locks.extend(&Locks::of(&pending.write));
+        source.prefetch(&pending.write, minted);
+    }
+    let (threads, query) = source.query_threads();
+    // Each statement sees what was committed before it began, so the threads are read as the locks protect them.
+    let locked = |locks: String| format!("{locks}; {REPLICATION_STATE}; {query}");
+    let first = locked(if settings.options.pgbouncer { locks.attempt() } else { locks.statement() });
+    let (limit, since) = (settings.options.answer_limit + settings.options.wait_limit, Instant::now());
+    let reach = || Reach::of_batch(batch);
+    let begun = begin_with(settings, db, Of::Writes, reach, begin_limit(settings, batch), &first).await?;
     let work = async {
-        let mut locks = Locks::default();
-        for pending in batch {
-            locks.extend(&Locks::of(&pending.write));
+        let mut locked_rows = begun.rows;
+        if Locks::are_missing(&locked_rows)? {
+            let waiting = locked(locks.statement());
+            locked_rows = sqlx::raw_sql(AssertSqlSafe(waiting)).fetch_all(&mut *db).await?;
         }
-        let mut source = Source::new(loading, std::mem::take(&mut state.threads));
-        for pending in batch {
-            source.prefetch(&pending.write, minted);
-        }
-        let (threads, query) = source.query_threads();
-        // Each statement sees what was committed before it began, so the threads are read as the locks protect them.
-        let locked = format!("{}{}; {REPLICATION_STATE}; {query}", begun.first, locks.statement());
-        let locked = sqlx::raw_sql(AssertSqlSafe(locked)).fetch_all(&mut *db).await?;
         // The row of the store is after those of the settings and the locks, and before those of the threads.
         let is_store = |row: &PgRow| row.try_column("is_replica").is_ok();
         let broken = || damaged("the row of the store".to_owned());
-        let at = locked.iter().position(is_store).ok_or_else(broken)?;
-        let found = &locked[at];
+        let at = locked_rows.iter().position(is_store).ok_or_else(broken)?;
+        let found = &locked_rows[at];
         // Checked again when the row is locked. A replica decides no writes.
         if let Err(refusal) = replication_rules::expect_primary(replica::replication_state(found)?) {
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
         let limits = Limits::default().with_max_content_bytes(settings.options.max_content_bytes);
         let names = settings.names.of_version(db, found.try_get("metadata_version")?).await?;
-        source.insert_threads(&threads, &locked[at + 1..])?;
+        source.insert_threads(&threads, &locked_rows[at + 1..])?;
         let mut transaction = Transaction::new(source, limits).with_indexed_metadata(names.indexed.clone());
         let decided = decide(&mut transaction, db, batch).await?;
         let (source, staged) = transaction.into_parts();
@@ -178,7 +182,7 @@ pub(super) async fn prepare(
         };
         Ok(Some(Prepared { decided, written, cacheable: is_cacheable.then_some(staged) }))
     };
-    match in_time(settings.options.answer_limit + settings.options.wait_limit, work).await {
+    match in_time(limit.saturating_sub(since.elapsed()), work).await {
         Ok(Some(prepared)) => Ok(prepared),
         Ok(None) => Err(Unprepared::KnownIds),
         Err(failure) if minted == MintedIds::AreNew && failure.is_duplicate() => Err(Unprepared::KnownIds),

@@ -15,6 +15,7 @@ mod pooler;
 mod read_only;
 mod repair;
 mod replica;
+mod round_trips;
 mod search;
 mod settings;
 mod standby;
