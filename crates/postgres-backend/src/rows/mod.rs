@@ -50,7 +50,7 @@ pub(crate) fn writing(staged: &StagedRows, names: &MetadataNames) -> Writing {
 }
 
 /// Returns the parts of a statement that adds messages to threads, if these are still as the cache has them and the advisory locks with
-/// these numbers are free. `None` if the rows have other changes.
+/// these numbers are free. The idempotency keys must be new. `None` if the rows have other changes.
 pub(crate) fn writing_to_unchanged_threads(
     staged: &StagedRows,
     names: &MetadataNames,
@@ -64,6 +64,7 @@ pub(crate) fn writing_to_unchanged_threads(
     }
     message::write(staged, &mut writing);
     indexed::write(staged, names, &mut writing);
+    idempotency::write_new(staged, &mut writing);
     Some(writing)
 }
 

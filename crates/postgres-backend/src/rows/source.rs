@@ -87,6 +87,13 @@ impl Source {
         })
     }
 
+    /// Assumes that the recorded idempotency keys are new. The statement that writes them must fail otherwise.
+    pub(crate) fn assume_new_keys(&mut self) {
+        for key in self.idempotency.take_wanted() {
+            self.idempotency.insert(key, None);
+        }
+    }
+
     /// Takes the recorded threads, and returns the query for their rows, to pass to [`insert_threads`](Self::insert_threads).
     pub(crate) fn query_threads(&mut self) -> (Vec<ThreadKey>, String) {
         let keys = self.threads.take_wanted();

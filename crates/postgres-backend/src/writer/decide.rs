@@ -33,7 +33,7 @@ pub(super) async fn decide(
     }
 }
 
-/// Decides all writes on the threads of the cache. `None` if a write needs another row.
+/// Decides all writes on the threads of the cache, as if no idempotency key was used before. `None` if a write needs another row.
 pub(super) fn decide_on_cached_threads(
     transaction: &mut Transaction<Source>,
     cache: &mut ThreadCache,
@@ -43,6 +43,7 @@ pub(super) fn decide_on_cached_threads(
     for pending in batch {
         source.prefetch(&pending.write, MintedIds::AreNew);
     }
+    source.assume_new_keys();
     if !source.load_threads_from(cache) {
         return None;
     }

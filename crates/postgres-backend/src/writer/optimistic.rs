@@ -46,7 +46,7 @@ fn is_fit(batch: &[Pending]) -> bool {
     let adds = |args: &PersistArgs| matches!(args, PersistArgs::Add(_) | PersistArgs::Reserve(_));
     batch.iter().all(|pending| {
         let write = &pending.write;
-        matches!(write.audit, Audit::Nothing) && write.idempotency.is_none() && write.args.each().all(adds)
+        matches!(write.audit, Audit::Nothing) && write.args.each().all(adds)
     })
 }
 

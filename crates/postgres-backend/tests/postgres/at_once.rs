@@ -50,13 +50,14 @@ async fn additions_to_a_confirmed_thread_are_one_statement_each() {
     assert_eq!((database.count(AT_ONCE).await, database.count(IN_TRANSACTIONS).await), (1, 2));
     assert_eq!(added.receipt.position, Some(Position::new(3)));
     assert_eq!(added.output.message.seq.get(), 3);
-    // A batch is one statement too. A key, and a given id, need a look-up.
+    // A batch is one statement too, and so is an addition with a key. A given id needs a look-up.
     let add = || Add::new("t".parse().unwrap(), NewMessage::user("x"));
     db.batch(Batch::new().with(add()).with(add())).await.unwrap();
     assert_eq!((database.count(AT_ONCE).await, database.count(IN_TRANSACTIONS).await), (2, 2));
     db.thread("t").add(NewMessage::user("x")).key("k").await.unwrap();
+    assert_eq!((database.count(AT_ONCE).await, database.count(IN_TRANSACTIONS).await), (3, 2));
     db.thread("t").add(NewMessage::user("x").with_id("given".parse().unwrap())).await.unwrap();
-    assert_eq!((database.count(AT_ONCE).await, database.count(IN_TRANSACTIONS).await), (2, 4));
+    assert_eq!((database.count(AT_ONCE).await, database.count(IN_TRANSACTIONS).await), (3, 3));
     let stored = everything(&db, "t").await;
     assert_eq!(stored.iter().map(|message| message.seq.get()).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(positions(&db).await, [1, 2, 3, 4, 5, 6, 7]);
@@ -125,6 +126,31 @@ async fn addition_after_any_change_by_another_host_is_decided_on_the_changed_thr
         // And again on the thread that it has just written.
         assert_eq!(shown(&one, way).await, shown(&model, way).await, "{way}");
     }
+}
+
+/// A key is assumed to be new, also one that another host has used.
+#[tokio::test]
+async fn repeated_key_in_a_cached_thread_is_answered_as_before() {
+    let Some(database) = Database::fresh("").await else { return };
+    let (one, other) = (database.db().await, database.db().await);
+    confirm(&one, "t").await;
+    let add = |db: &Persistence, text| db.thread("t").add(NewMessage::user(text)).key("k");
+    let first = add(&one, "third").await.unwrap();
+    assert!(!first.deduplicated);
+    for db in [&one, &other, &one] {
+        let again = add(db, "third").await.unwrap();
+        assert_eq!((again.deduplicated, &again.message), (true, &first.message));
+        let error = add(db, "different").await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Conflict, Effect::NotApplied), "{error}");
+        confirm(&one, "t").await;
+    }
+    // Two calls of one batch.
+    let same = || one.thread("t").add(NewMessage::user("both")).key("both").into_future();
+    let (left, right) = tokio::join!(same(), same());
+    let (left, right) = (left.unwrap(), right.unwrap());
+    assert_eq!(left.message, right.message);
+    assert_eq!(u8::from(left.deduplicated) + u8::from(right.deduplicated), 1);
+    assert_eq!(everything(&one, "t").await.len(), 2 + 1 + 6 + 1);
 }
 
 /// A host that keeps its request but not the answer sends the same minted id again.
@@ -291,7 +317,7 @@ async fn notification_is_sent_only_while_a_session_holds_the_lock_of_listeners()
     db.thread("t").add(NewMessage::user("fourth")).await.unwrap();
     let heard = timeout(FAR, listener.recv()).await.unwrap().unwrap();
     assert_eq!(heard.payload(), "4");
-    db.thread("t").add(NewMessage::user("fifth")).key("k").await.unwrap();
+    db.thread("t").add(NewMessage::user("fifth").with_id("given".parse().unwrap())).await.unwrap();
     let heard = timeout(FAR, listener.recv()).await.unwrap().unwrap();
     assert_eq!(heard.payload(), "5");
 }

@@ -56,9 +56,12 @@ async fn addition_to_a_cached_thread_takes_one_round_trip() {
     assert_eq!(scene.add("t", None).await, 1);
     // The locks with the thread, the rows, and the commit.
     assert_eq!(scene.add("u", None).await, 3);
-    // Prepares the lookup and the row of a key.
+    // Prepares the row of a key.
     scene.add("t", Some("first")).await;
-    assert_eq!(scene.add("t", Some("second")).await, 4);
+    assert_eq!(scene.add("t", Some("second")).await, 1);
+    // Prepares the lookup of a key, and the transaction with it.
+    scene.add("v", Some("first")).await;
+    assert_eq!(scene.add("w", Some("second")).await, 4);
     assert_eq!(everything(&scene.db, "t").await.len(), 6);
 }
 
