@@ -12,10 +12,28 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{engine::Engine, error::Failure, options::Settings, rows::counter};
+use crate::{advisory::lock_number, engine::Engine, error::Failure, options::Settings, rows::counter};
 
 /// The channel of `NOTIFY`.
 pub(crate) const CHANNEL: &str = "throughline_commits";
+
+/// Returns whether a process listens: each listener holds the lock of listeners, shared. Here the lock is held for this expression
+/// only. If two sessions evaluate it at the same moment, one of them may take the other for a listener.
+macro_rules! is_heard {
+    () => {
+        concat!(
+            "CASE WHEN pg_try_advisory_lock(",
+            $crate::advisory::lock_number!(listeners),
+            ") THEN NOT pg_advisory_unlock(",
+            $crate::advisory::lock_number!(listeners),
+            ") ELSE true END"
+        )
+    };
+}
+pub(crate) use is_heard;
+
+/// Held as long as the session listens. Taken before `LISTEN`, so that a commit after that sends its notification.
+const HEAR: &str = concat!("SELECT pg_advisory_lock_shared(", lock_number!(listeners), ")");
 
 /// The interval at which the position is read in any case: a notification may be lost, and a pooler forwards none.
 const POLL: Duration = Duration::from_secs(1);
@@ -81,6 +99,7 @@ async fn listen(settings: &Settings, notifier: &CommitNotifier) -> Result<(), Fa
         .acquire_timeout(limit)
         .connect_lazy_with(host);
     let mut listener = PgListener::connect_with(&pool).await?;
+    timeout(limit, sqlx::raw_sql(HEAR).execute(&mut listener)).await.map_err(|_| Failure::timed_out())??;
     listener.listen(CHANNEL).await?;
     while servers.is_current(timeline) {
         match timeout(POLL, listener.try_recv()).await {

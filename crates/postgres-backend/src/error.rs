@@ -1,5 +1,6 @@
 //! The mapping from SQLSTATE codes and driver errors to errors of a call.
 
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use throughline_core::{Effect, ErrorKind, PersistError};
 
 use crate::pooler::Refusal;
@@ -171,6 +172,22 @@ impl Failure {
         self.code.as_deref() == Some(DUPLICATE)
     }
 
+    /// Returns whether a division by zero failed: the condition of a statement that commits by itself.
+    pub(crate) fn is_division_by_zero(&self) -> bool {
+        self.code.as_deref() == Some(DIVISION_BY_ZERO)
+    }
+
+    /// Returns whether the error shows that a statement without an explicit transaction was not applied: the server raises errors with
+    /// these codes while it executes a statement, and never after the commit.
+    pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
+        let sqlx::Error::Database(error) = error else { return false };
+        let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else { return false };
+        let code = error.code();
+        error.severity() == PgSeverity::Error
+            && code != COMPLETION_UNKNOWN
+            && code.get(..2).is_some_and(|class| REFUSALS.contains(&class))
+    }
+
     /// Returns the error of a call that failed in `phase`.
     pub(crate) fn to_persist(&self, phase: Phase) -> PersistError {
         let is_unknown = phase == Phase::Commit || self.code.as_deref() == Some(COMPLETION_UNKNOWN);
@@ -191,7 +208,10 @@ impl Failure {
 }
 
 const COMPLETION_UNKNOWN: &str = "40003";
+const DIVISION_BY_ZERO: &str = "22012";
 const DUPLICATE: &str = "23505";
+/// The classes of errors about the values of a statement, its constraints, its locks, its rights and the resources that it needs.
+const REFUSALS: [&str; 9] = ["21", "22", "23", "25", "40", "42", "53", "54", "55"];
 /// The server cannot read a table or an index.
 const UNREADABLE: [&str; 2] = ["XX001", "XX002"];
 

@@ -43,6 +43,7 @@
 //! - The store notices damage when a row cannot be decoded. Page checksums are a feature of the server (`initdb
 //!   --data-checksums`).
 
+mod advisory;
 mod backend;
 mod commits;
 mod engine;

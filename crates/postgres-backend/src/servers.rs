@@ -151,6 +151,11 @@ impl Seen {
         self.position > Position::ZERO
     }
 
+    /// Returns the last position of the store.
+    pub(crate) const fn position(&self) -> Position {
+        self.position
+    }
+
     /// Checks that a server is the current primary or a later one. Compares with the observation from `before` the
     /// query: the server may have committed more since, before its answer was recorded.
     fn admits(&self, look: Look, before: Self) -> Result<u32, NoServer> {

@@ -6,14 +6,15 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
 use tokio::time::timeout;
 
 use crate::{
-    error::Failure,
+    error::{Failure, damaged},
     options::Settings,
     row_security::Reach,
-    servers::{LOOK, NoServer},
+    servers::{LOOK, NoServer, Seen},
+    writer::in_time,
 };
 
 /// The kind of a transaction.
@@ -74,6 +75,53 @@ pub(crate) async fn begin(
         return Ok(Begun { first, is_optional, timeline: None });
     }
     let before = settings.servers.before();
+    let sql = behind_pooler(settings, of, &reach, before);
+    let asked = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(db)).await;
+    let row = asked.map_err(|_| Failure::from(NoServer::Waiting))?.map_err(NoServer::of_begin)?;
+    let timeline = settings.servers.admit(&row, before)?;
+    Ok(Begun { first: "".into(), is_optional: false, timeline: Some(timeline) })
+}
+
+/// A transaction that has begun with its first statements.
+#[derive(Debug)]
+pub(crate) struct BegunWith {
+    /// The rows of the settings, and of the first statements after them.
+    pub(crate) rows: Vec<PgRow>,
+    /// The timeline of the server, if it was unknown before.
+    pub(crate) timeline: Option<u32>,
+}
+
+/// Begins a transaction and runs its first statements, in one message. Behind a pooler, they must not wait for a lock: after `limit`,
+/// nothing shows whether the pooler has assigned a server connection.
+///
+/// # Errors
+/// Those of [`begin`], and of the statements.
+pub(crate) async fn begin_with(
+    settings: &Settings,
+    db: &mut PgConnection,
+    of: Of,
+    reach: impl FnOnce() -> Reach,
+    limit: Duration,
+    statements: &str,
+) -> Result<BegunWith, Failure> {
+    let reach = if settings.options.row_security { reach().statement() } else { String::new() };
+    if !settings.options.pgbouncer {
+        let sql = format!("{}{reach}{statements}", of.begin());
+        let asked = async { sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(db).await };
+        let rows = in_time(settings.options.answer_limit + settings.options.wait_limit, asked).await?;
+        return Ok(BegunWith { rows, timeline: None });
+    }
+    let before = settings.servers.before();
+    let sql = format!("{}{statements}", behind_pooler(settings, of, &reach, before));
+    let asked = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(db)).await;
+    let rows = asked.map_err(|_| Failure::from(NoServer::Waiting))?.map_err(NoServer::of_begin)?;
+    let state = rows.first().ok_or_else(|| damaged("the state of the server".to_owned()))?;
+    let timeline = settings.servers.admit(state, before)?;
+    Ok(BegunWith { rows, timeline: Some(timeline) })
+}
+
+/// Returns the beginning of a transaction behind a pooler: its settings, and the state of the server in its first row.
+fn behind_pooler(settings: &Settings, of: Of, reach: &str, before: Seen) -> String {
     let settings_of_it = match of {
         Of::Writes => settings.of_writer("LOCAL "),
         Of::Reads => settings.of_reader("LOCAL "),
@@ -85,9 +133,5 @@ pub(crate) async fn begin(
     } else {
         ""
     };
-    let sql = format!("{}DEALLOCATE ALL; {settings_of_it}{LOOK}{position}; {reach}", of.begin());
-    let asked = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(db)).await;
-    let row = asked.map_err(|_| Failure::from(NoServer::Waiting))?.map_err(NoServer::of_begin)?;
-    let timeline = settings.servers.admit(&row, before)?;
-    Ok(Begun { first: "".into(), is_optional: false, timeline: Some(timeline) })
+    format!("{}DEALLOCATE ALL; {settings_of_it}{LOOK}{position}; {reach}", of.begin())
 }

@@ -61,13 +61,18 @@ impl MetadataNames {
 pub(crate) struct NamesCache(Mutex<Arc<MetadataNames>>);
 
 impl NamesCache {
+    /// Returns the names that this host has read last.
+    pub(crate) fn last(&self) -> Arc<MetadataNames> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Returns the names of a version of the table: reads them again if the cache has another version.
     pub(crate) async fn of_version(
         &self,
         db: &mut PgConnection,
         version: i64,
     ) -> sqlx::Result<Arc<MetadataNames>> {
-        let known = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let known = self.last();
         if known.version == version {
             return Ok(known);
         }

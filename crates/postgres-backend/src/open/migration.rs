@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::OpenError;
-use crate::row_security;
+use crate::{advisory::lock_number, row_security};
 
 /// One migration.
 struct Migration {
@@ -45,7 +45,7 @@ impl Migration {
 }
 
 /// A process that opens the store waits for the others, so that each migration runs once.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(6070816190463183181)";
+const LOCK: &str = concat!("SELECT pg_advisory_xact_lock(", lock_number!(migration), ")");
 
 const LEDGER: &str = "CREATE SCHEMA throughline; CREATE TABLE throughline.migrations (id integer PRIMARY KEY, \
     name text COLLATE \"C\" NOT NULL, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";

@@ -11,10 +11,10 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use throughline_core::replication::CaptureId;
 
 use super::{Key, Part, State, key::BETWEEN};
-use crate::rows::number;
+use crate::{advisory::lock_number, rows::number};
 
 /// Concurrent snapshots wait for each other.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(6070816190463183182)";
+const LOCK: &str = concat!("SELECT pg_advisory_xact_lock(", lock_number!(snapshot), ")");
 
 /// Enables the capture, unless it is enabled already.
 pub(super) async fn turn_on(db: &mut PgConnection) -> sqlx::Result<()> {

@@ -55,19 +55,29 @@ fn columns<'a>(keys: impl Iterator<Item = &'a IdempotencyRowKey>) -> [Vec<&'a st
     columns
 }
 
+/// Inserts keys, and fails if one is there.
+const INSERT: &str = "INSERT INTO throughline.keys (tenant, thread, key, created_at, fingerprint, replay) \
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[])";
+
 pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
+    let or_update = " ON CONFLICT (tenant, thread, key) DO UPDATE SET created_at = excluded.created_at, \
+         fingerprint = excluded.fingerprint, replay = excluded.replay";
+    write_by(staged, writing, &format!("{INSERT}{or_update}"));
+}
+
+/// Writes keys that were not looked up.
+pub(super) fn write_new(staged: &StagedRows, writing: &mut Writing) {
+    write_by(staged, writing, INSERT);
+}
+
+fn write_by(staged: &StagedRows, writing: &mut Writing, sql: &str) {
     let changed: Vec<_> = staged.idempotency.changed().collect();
     if changed.is_empty() {
         return;
     }
     let [tenants, threads, names] = columns(changed.iter().map(|(key, _)| *key));
     writing
-        .part(
-            "INSERT INTO throughline.keys (tenant, thread, key, created_at, fingerprint, replay) \
-             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) \
-             ON CONFLICT (tenant, thread, key) DO UPDATE SET created_at = excluded.created_at, \
-             fingerprint = excluded.fingerprint, replay = excluded.replay",
-        )
+        .part(sql)
         .bind(tenants)
         .bind(threads)
         .bind(names)

@@ -16,6 +16,7 @@ mod range;
 mod session;
 mod source;
 mod thread;
+mod thread_cache;
 mod writing;
 
 use throughline_engine::StagedRows;
@@ -30,6 +31,7 @@ pub(crate) use self::{
     session::{decode, json, whose},
     source::{MintedIds, NotLoaded, Source},
     thread::{decode_thread, thread_columns},
+    thread_cache::ThreadCache,
     writing::Writing,
 };
 
@@ -45,6 +47,25 @@ pub(crate) fn writing(staged: &StagedRows, names: &MetadataNames) -> Writing {
     session::write(staged, &mut writing);
     consumer::write(staged, &mut writing);
     writing
+}
+
+/// Returns the parts of a statement that adds messages to threads, if these are still as the cache has them and the advisory locks with
+/// these numbers are free. The idempotency keys must be new. `None` if the rows have other changes.
+pub(crate) fn writing_to_unchanged_threads(
+    staged: &StagedRows,
+    names: &MetadataNames,
+    cache: &ThreadCache,
+    locks: Vec<i64>,
+) -> Option<Writing> {
+    let mut writing = Writing::default();
+    thread::write_unchanged(staged, cache, locks, &mut writing)?;
+    if staged.messages.updated().next().is_some() {
+        return None;
+    }
+    message::write(staged, &mut writing);
+    indexed::write(staged, names, &mut writing);
+    idempotency::write_new(staged, &mut writing);
+    Some(writing)
 }
 
 /// Converts a counter to a column value.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, postgres::PgRow};
 use throughline_core::{
     Content, Effect, Labels, MessageId, OwnerId, Seq,
     backend::{
@@ -20,7 +20,9 @@ use throughline_engine::{
     },
 };
 
-use super::{Loading, alias, cache::Cache, chunk, consumer, idempotency, message, range, session, thread};
+use super::{
+    Loading, ThreadCache, alias, cache::Cache, chunk, consumer, idempotency, message, range, session, thread,
+};
 use crate::queue::Write;
 
 /// A row was not loaded yet. Its key is recorded.
@@ -65,11 +67,47 @@ pub(crate) struct Source {
     /// Messages that are assumed to be absent and were not looked up.
     assumed: HashSet<MessageKey>,
     pub(super) loading: Loading,
+    /// The threads as the writer wrote them last.
+    pub(super) thread_cache: ThreadCache,
 }
 
 impl Source {
-    pub(crate) fn new(loading: Loading) -> Self {
-        Self { loading, ..Self::default() }
+    pub(crate) fn new(loading: Loading, thread_cache: ThreadCache) -> Self {
+        Self { loading, thread_cache, ..Self::default() }
+    }
+
+    /// Uses the rows of the cache for the recorded threads. Returns whether it has all of them.
+    pub(crate) fn load_threads_from(&mut self, cache: &mut ThreadCache) -> bool {
+        self.threads.take_wanted().into_iter().all(|key| match cache.confirmed(&key) {
+            Some(row) => {
+                self.threads.insert(key, Some(row.clone()));
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Assumes that the recorded idempotency keys are new. The statement that writes them must fail otherwise.
+    pub(crate) fn assume_new_keys(&mut self) {
+        for key in self.idempotency.take_wanted() {
+            self.idempotency.insert(key, None);
+        }
+    }
+
+    /// Takes the recorded threads, and returns the query for their rows, to pass to [`insert_threads`](Self::insert_threads).
+    pub(crate) fn query_threads(&mut self) -> (Vec<ThreadKey>, String) {
+        let keys = self.threads.take_wanted();
+        let sql = if keys.is_empty() { String::new() } else { thread::query(&keys) };
+        (keys, sql)
+    }
+
+    pub(crate) fn insert_threads(&mut self, keys: &[ThreadKey], found: &[PgRow]) -> sqlx::Result<()> {
+        thread::insert_found(self, keys, found)
+    }
+
+    /// Returns the thread cache, compared with the loaded rows.
+    pub(crate) fn into_thread_cache(self) -> ThreadCache {
+        self.thread_cache
     }
 
     /// Records the rows that a write certainly looks up.

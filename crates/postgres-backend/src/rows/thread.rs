@@ -1,6 +1,9 @@
 //! Rows of threads.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write as _,
+};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
@@ -14,7 +17,7 @@ use throughline_engine::{
     rows::{ThreadKey, ThreadRow},
 };
 
-use super::{Source, Writing, counter, number, session::json};
+use super::{Source, ThreadCache, Writing, counter, number, session::json};
 use crate::error::damaged;
 
 /// Decodes [`thread_columns!`]; `None` if columns other than the summary are damaged.
@@ -132,32 +135,67 @@ impl<'a> Entry<'a> {
     }
 }
 
-const READ: &str = concat!(
-    "SELECT t.tenant, ",
-    thread_columns!(),
-    " FROM unnest($1::text[], $2::text[]) AS k (tenant, thread) \
-     JOIN throughline.threads t ON t.tenant = k.tenant AND t.thread = k.thread"
-);
+/// Reads the threads with the keys `k`.
+macro_rules! read {
+    ($keys:expr) => {
+        concat!(
+            "SELECT t.tenant, ",
+            thread_columns!(),
+            " FROM unnest(",
+            $keys,
+            ") AS k (tenant, thread) JOIN throughline.threads t ON t.tenant = k.tenant AND t.thread = k.thread"
+        )
+    };
+}
+
+const READ: &str = read!("$1::text[], $2::text[]");
+
+/// Returns the query for the recorded threads, for a message of several statements, which has no parameters. The names are in it as the
+/// hexadecimal digits of their bytes, so nothing in them has a meaning in SQL.
+pub(super) fn query(keys: &[ThreadKey]) -> String {
+    let (tenants, threads) = columns(keys.iter());
+    format!(read!("ARRAY[{}]::text[], ARRAY[{}]::text[]"), in_digits(&tenants), in_digits(&threads))
+}
+
+fn in_digits(names: &[&str]) -> String {
+    let mut sql = String::new();
+    for name in names {
+        sql.push_str(if sql.is_empty() { "convert_from(decode('" } else { ",convert_from(decode('" });
+        for byte in name.bytes() {
+            // Writing into a string does not fail.
+            let _ = write!(sql, "{byte:02x}");
+        }
+        sql.push_str("','hex'),'UTF8')");
+    }
+    sql
+}
 
 pub(super) async fn load(source: &mut Source, db: &mut PgConnection) -> sqlx::Result<()> {
     let keys = source.threads.take_wanted();
     if !keys.is_empty() {
         let (tenants, threads) = columns(keys.iter());
         let found = sqlx::query(READ).bind(tenants).bind(threads).fetch_all(&mut *db).await?;
-        let mut loaded = HashMap::with_capacity(found.len());
-        for row in &found {
-            let (tenant, thread): (&str, &str) = (row.try_get("tenant")?, row.try_get("thread")?);
-            let Some(state) = decode_thread(row)? else {
-                return Err(damaged(format!("the row of the thread `{thread}`")));
-            };
-            loaded.insert((tenant, thread), state);
-        }
-        for key in &keys {
-            let row = loaded.remove(&(key.tenant.as_str(), key.thread.as_str()));
-            source.threads.insert(key.clone(), row);
-        }
+        insert_found(source, &keys, &found)?;
     }
     load_labels(source, db).await
+}
+
+/// Inserts the rows of [`read!`] for these keys.
+pub(super) fn insert_found(source: &mut Source, keys: &[ThreadKey], found: &[PgRow]) -> sqlx::Result<()> {
+    let mut loaded = HashMap::with_capacity(found.len());
+    for row in found {
+        let (tenant, thread): (&str, &str) = (row.try_get("tenant")?, row.try_get("thread")?);
+        let Some(state) = decode_thread(row)? else {
+            return Err(damaged(format!("the row of the thread `{thread}`")));
+        };
+        loaded.insert((tenant, thread), state);
+    }
+    for key in keys {
+        let row = loaded.remove(&(key.tenant.as_str(), key.thread.as_str()));
+        source.thread_cache.compare(key, row.as_ref());
+        source.threads.insert(key.clone(), row);
+    }
+    Ok(())
 }
 
 /// Loads the labels and owners of threads with damaged summaries.
@@ -188,13 +226,16 @@ pub(super) fn columns<'k>(keys: impl Iterator<Item = &'k ThreadKey>) -> (Vec<&'k
     keys.map(|key| (key.tenant.as_str(), key.thread.as_str())).unzip()
 }
 
-/// The parameters of both statements that write threads, in the order of [`bind`].
+/// The parameters of the statements that write threads, in the order of [`bind`], and further ones.
 macro_rules! given {
     () => {
-        "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
+        given!("", "")
+    };
+    ($more:literal, $names:literal) => {
+        concat!("unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
          $9::bigint[], $10::boolean[], $11::boolean[], $12::boolean[], $13::boolean[], $14::bigint[], $15::bigint[], \
-         $16::text[]) AS k (tenant, thread, last_seq, floor, generation, live, names, gone_at, gone_question, deleted, \
-         purgeable, listed, archived, active_at, created_at, entry)"
+         $16::text[]", $more, ") AS k (tenant, thread, last_seq, floor, generation, live, names, gone_at, gone_question, deleted, \
+         purgeable, listed, archived, active_at, created_at, entry", $names, ")")
     };
 }
 
@@ -204,13 +245,71 @@ const INSERT: &str = concat!(
     given!()
 );
 
-const UPDATE: &str = concat!(
-    "UPDATE throughline.threads t SET last_seq = k.last_seq, floor = k.floor, generation = k.generation, live = k.live, \
-     names = k.names, gone_at = k.gone_at, gone_question = k.gone_question, deleted = k.deleted, purgeable = k.purgeable, \
-     listed = k.listed, archived = k.archived, active_at = k.active_at, created_at = k.created_at, entry = k.entry FROM ",
-    given!(),
-    " WHERE t.tenant = k.tenant AND t.thread = k.thread"
+macro_rules! update {
+    ($($given:tt)*) => {
+        concat!(
+            "UPDATE throughline.threads t SET last_seq = k.last_seq, floor = k.floor, generation = k.generation, live = k.live, \
+             names = k.names, gone_at = k.gone_at, gone_question = k.gone_question, deleted = k.deleted, purgeable = k.purgeable, \
+             listed = k.listed, archived = k.archived, active_at = k.active_at, created_at = k.created_at, entry = k.entry FROM ",
+            $($given)*,
+            " WHERE t.tenant = k.tenant AND t.thread = k.thread"
+        )
+    };
+}
+
+const UPDATE: &str = update!(given!());
+
+/// Updates the rows that still have the given [text](stored_text), if the advisory locks of all of them are free.
+const UPDATE_UNCHANGED: &str = concat!(
+    update!(given!(", $17::text[]", ", stored")),
+    " AND (SELECT count(*) FROM locked) = $18 AND concat_ws(' ', t.last_seq, t.floor, t.generation, t.live, t.names, t.gone_at, \
+     t.gone_question, t.deleted, t.purgeable, t.entry) = k.stored"
 );
+
+/// Returns the columns of a row in one text, as `UPDATE_UNCHANGED` compares them. `None` if the row has no summary.
+pub(super) fn stored_text(row: &ThreadRow) -> Option<String> {
+    let flag = |is_set| if is_set { 't' } else { 'f' };
+    let summary = row.summary.as_ref()?;
+    Some(format!(
+        "{} {} {} {} {} {} {} {} {} {}",
+        number(row.last_seq.get()),
+        number(row.floor.get()),
+        number(row.generation.get()),
+        number(row.live.unwrap_or_default()),
+        number(row.aliases),
+        row.removed_at.as_micros(),
+        number(row.removed_question.map_or(0, Seq::get)),
+        flag(row.deleted),
+        flag(row.purgeable),
+        json(&Entry::of(summary)),
+    ))
+}
+
+/// Writes changed threads, if each is still as the cache has it and the advisory locks with these numbers are free. Returns `None` if
+/// the cache lacks a row.
+pub(super) fn write_unchanged(
+    staged: &StagedRows,
+    cache: &ThreadCache,
+    locks: Vec<i64>,
+    writing: &mut Writing,
+) -> Option<()> {
+    let changed: Vec<_> = staged.threads.updated().collect();
+    if staged.threads.added().next().is_some() || !staged.relabeled.items().is_empty() {
+        return None;
+    }
+    let stored = changed.iter().map(|(key, _)| cache.stored_text(key)).collect::<Option<Vec<_>>>()?;
+    let (count, rows) = (number(locks.len() as u64), changed.len());
+    writing
+        .first(
+            "locked AS MATERIALIZED (SELECT 1 FROM unnest($1::bigint[]) AS k (number) \
+             WHERE pg_try_advisory_xact_lock(k.number))",
+        )
+        .bind(locks);
+    let part = writing.part(UPDATE_UNCHANGED);
+    bind(&changed, part);
+    part.bind(stored).bind(count).expect_rows(rows);
+    Some(())
+}
 
 pub(super) fn write(staged: &StagedRows, writing: &mut Writing) {
     for (changed, sql) in

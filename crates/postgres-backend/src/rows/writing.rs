@@ -18,7 +18,8 @@ const WRITTEN: &str = "{written}";
 #[derive(Debug, Default)]
 pub(crate) struct Writing {
     sql: String,
-    parts: usize,
+    /// For each part, the number of rows that it must write; `None` if any number is right.
+    parts: Vec<Option<usize>>,
     arguments: PgArguments,
     failed: Option<sqlx::Error>,
 }
@@ -26,13 +27,32 @@ pub(crate) struct Writing {
 impl Writing {
     /// Adds a part, with parameters numbered from `$1`. Its result is not read.
     pub(crate) fn part(&mut self, sql: &str) -> &mut Self {
-        self.sql.push_str(if self.parts == 0 { "WITH " } else { ", " });
+        self.separate();
         // Writing into a string does not fail.
-        let _ = write!(self.sql, "p{} AS (", self.parts);
+        let _ = write!(self.sql, "p{} AS (", self.parts.len());
         self.push(sql);
         self.sql.push_str(" RETURNING 1)");
-        self.parts += 1;
+        self.parts.push(None);
         self
+    }
+
+    /// Adds a common table expression that writes nothing, and that later parts can name.
+    pub(crate) fn first(&mut self, sql: &str) -> &mut Self {
+        self.separate();
+        self.push(sql);
+        self
+    }
+
+    /// Requires that the last part writes this number of rows: with any other number, [`WRITTEN`] is false.
+    pub(crate) fn expect_rows(&mut self, rows: usize) -> &mut Self {
+        if let Some(last) = self.parts.last_mut() {
+            *last = Some(rows);
+        }
+        self
+    }
+
+    fn separate(&mut self) {
+        self.sql.push_str(if self.sql.is_empty() { "WITH " } else { ", " });
     }
 
     /// Binds the next parameter of the last part.
@@ -46,10 +66,13 @@ impl Writing {
     /// Adds the end of the statement: further common table expressions and the final query. [`WRITTEN`] in it waits
     /// for the parts.
     pub(crate) fn end(&mut self, sql: &str) -> &mut Self {
-        self.sql.push_str(if self.parts == 0 { "WITH " } else { ", " });
+        self.separate();
         let mut written = String::from("true");
-        for part in 0..self.parts {
-            let _ = write!(written, " AND (SELECT count(*) FROM p{part}) >= 0");
+        for (part, rows) in self.parts.iter().enumerate() {
+            let _ = match rows {
+                Some(rows) => write!(written, " AND (SELECT count(*) FROM p{part}) = {rows}"),
+                None => write!(written, " AND (SELECT count(*) FROM p{part}) >= 0"),
+            };
         }
         self.push(&sql.replace(WRITTEN, &written));
         self
@@ -70,7 +93,7 @@ impl Writing {
 
     /// Executes the statement, if it has parts.
     pub(crate) async fn run(mut self, db: &mut PgConnection) -> sqlx::Result<()> {
-        if self.parts == 0 {
+        if self.parts.is_empty() {
             return Ok(());
         }
         self.sql.push_str(" SELECT 1");
@@ -101,6 +124,17 @@ mod tests {
             SELECT $4";
         assert_eq!(writing.sql, due);
         assert_eq!(writing.arguments.len(), 5);
+    }
+
+    #[test]
+    fn the_end_waits_for_the_expected_number_of_rows() {
+        let mut writing = Writing::default();
+        writing.first("l AS (SELECT $1)").bind(1_i64);
+        writing.part("DELETE FROM b WHERE c = $1").bind(2_i64).expect_rows(3);
+        writing.end("s AS (SELECT 1 WHERE {written}) SELECT 1");
+        let due = "WITH l AS (SELECT $1), p0 AS (DELETE FROM b WHERE c = $2 RETURNING 1), \
+            s AS (SELECT 1 WHERE true AND (SELECT count(*) FROM p0) = 3) SELECT 1";
+        assert_eq!(writing.sql, due);
     }
 
     #[test]

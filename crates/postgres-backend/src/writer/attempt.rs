@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use throughline_core::{
     PersistArgs, PersistError, Position, backend::replication_rules, replication::ReplicaArgs,
 };
@@ -15,26 +15,51 @@ use super::{
     link::in_time,
 };
 use crate::{
+    commits::is_heard,
     error::{Failure, damaged, not_durable},
     metadata_index::MetadataNames,
     options::Settings,
     queue::Pending,
     replica::{self, Replicated},
     row_security::{NARROW, Reach, WIDEN},
-    rows::{Loading, MintedIds, Source, counter, number, writing},
-    transaction::{Of, begin},
+    rows::{Loading, MintedIds, Source, ThreadCache, Writing, counter, number, writing},
+    transaction::{Of, begin_with},
     warnings::listen,
 };
 
 /// After how many positions old changes are deleted.
 const TRIM_EVERY: u64 = 4096;
 
+/// What a writer keeps from one transaction to the next.
+#[derive(Debug)]
+pub(super) struct WriterState {
+    /// The id of the writer in the store.
+    pub(super) name: String,
+    /// The number of its last transaction.
+    pub(super) batch: u64,
+    /// The number of its fence transactions, as its row in the store has it; `None` if that is not known.
+    pub(super) fences: Option<u64>,
+    /// The threads as it has committed them last.
+    pub(super) threads: ThreadCache,
+    /// Whether the next transaction deletes old changes in any case.
+    pub(super) is_trim_due: bool,
+}
+
 /// A transaction before its commit.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) decided: Vec<Decided>,
-    /// The base position and the transaction id, if it changed anything.
-    pub(super) written: Option<Written>,
+    /// What it wrote, if it changed anything.
+    pub(super) written: Option<Uncommitted>,
+    /// The rows that it wrote, if later writes may be decided on them.
+    pub(super) cacheable: Option<StagedRows>,
+}
+
+/// What a transaction wrote, with its id.
+#[derive(Debug)]
+pub(super) struct Uncommitted {
+    pub(super) written: Written,
+    xid: String,
 }
 
 #[derive(Debug)]
@@ -43,7 +68,8 @@ pub(super) struct Written {
     pub(super) taken: u64,
     /// The timeline of the server, if a pooler chose the server.
     pub(super) timeline: Option<u32>,
-    xid: String,
+    /// Whether a notification remains to be sent.
+    pub(super) is_heard: bool,
 }
 
 impl Written {
@@ -54,6 +80,11 @@ impl Written {
 
     pub(super) const fn last(&self) -> Position {
         Position::new(self.base + self.taken)
+    }
+
+    /// Returns whether old changes are to be deleted after it.
+    pub(super) const fn is_trim_due(&self) -> bool {
+        self.base / TRIM_EVERY != (self.base + self.taken) / TRIM_EVERY
     }
 }
 
@@ -76,7 +107,7 @@ impl Prepared {
     /// The result for a store that refuses the whole batch.
     fn refused(batch: &[Pending], refusal: &PersistError) -> Self {
         let refused = |_| Decided { outcome: Err(refusal.clone()), events: None };
-        Self { decided: batch.iter().map(refused).collect(), written: None }
+        Self { decided: batch.iter().map(refused).collect(), written: None, cacheable: None }
     }
 }
 
@@ -89,51 +120,69 @@ pub(super) async fn prepare(
     db: &mut PgConnection,
     batch: &[Pending],
     (minted, loading): (MintedIds, Loading),
-    (writer, number_of_batch): (&str, u64),
+    state: &mut WriterState,
 ) -> Result<Prepared, Unprepared> {
     if let [pending] = batch
         && let PersistArgs::Replica(args) = &pending.write.args
     {
-        return Ok(replicate(settings, db, args, writer, number_of_batch).await?);
+        return Ok(replicate(settings, db, args, &state.name, state.batch).await?);
     }
-    let begun =
-        begin(settings, db, Of::Writes, || Reach::of_batch(batch), begin_limit(settings, batch)).await?;
+    let mut locks = Locks::default();
+    let mut source = Source::new(loading, std::mem::take(&mut state.threads));
+    for pending in batch {
+        locks.extend(&Locks::of(&pending.write));
+        source.prefetch(&pending.write, minted);
+    }
+    let (threads, query) = source.query_threads();
+    // Each statement sees what was committed before it began, so the threads are read as the locks protect them.
+    let locked = |locks: String| format!("{locks}; {REPLICATION_STATE}; {query}");
+    let first = locked(if settings.options.pgbouncer { locks.attempt() } else { locks.statement() });
+    let (limit, since) = (settings.options.answer_limit + settings.options.wait_limit, Instant::now());
+    let reach = || Reach::of_batch(batch);
+    let begun = begin_with(settings, db, Of::Writes, reach, begin_limit(settings, batch), &first).await?;
     let work = async {
-        let mut locks = Locks::default();
-        for pending in batch {
-            locks.extend(&Locks::of(&pending.write));
+        let mut locked_rows = begun.rows;
+        if Locks::are_missing(&locked_rows)? {
+            let waiting = locked(locks.statement());
+            locked_rows = sqlx::raw_sql(AssertSqlSafe(waiting)).fetch_all(&mut *db).await?;
         }
-        let locked = format!("{}{}; {REPLICATION_STATE}", begun.first, locks.statement());
-        let locked = sqlx::raw_sql(AssertSqlSafe(locked)).fetch_all(&mut *db).await?;
-        let found = locked.last().ok_or_else(|| damaged("the row of the store".to_owned()))?;
+        // The row of the store is after those of the settings and the locks, and before those of the threads.
+        let is_store = |row: &PgRow| row.try_column("is_replica").is_ok();
+        let broken = || damaged("the row of the store".to_owned());
+        let at = locked_rows.iter().position(is_store).ok_or_else(broken)?;
+        let found = &locked_rows[at];
         // Checked again when the row is locked. A replica decides no writes.
         if let Err(refusal) = replication_rules::expect_primary(replica::replication_state(found)?) {
             return Ok(Some(Prepared::refused(batch, &refusal)));
         }
         let limits = Limits::default().with_max_content_bytes(settings.options.max_content_bytes);
         let names = settings.names.of_version(db, found.try_get("metadata_version")?).await?;
-        let mut transaction =
-            Transaction::new(Source::new(loading), limits).with_indexed_metadata(names.indexed.clone());
-        let decided = decide(&mut transaction, db, batch, minted).await?;
+        source.insert_threads(&threads, &locked_rows[at + 1..])?;
+        let mut transaction = Transaction::new(source, limits).with_indexed_metadata(names.indexed.clone());
+        let decided = decide(&mut transaction, db, batch).await?;
         let (source, staged) = transaction.into_parts();
-        if source.has_assumed(&staged) {
+        let has_assumed = source.has_assumed(&staged);
+        state.threads = source.into_thread_cache();
+        if has_assumed {
             return Ok(None);
         }
-        let written = if decided.iter().any(|decided| decided.events.is_some()) {
-            let finished = finish(settings, db, (&staged, &names), writer, number_of_batch).await?;
+        let (written, is_cacheable) = if decided.iter().any(|decided| decided.events.is_some()) {
+            let finished = finish(settings, db, (&staged, &names), state).await?;
             // A host has declared a metadata field since the names were read.
-            let Some((written, held)) = finished else { return Ok(None) };
+            let Some((mut uncommitted, held)) = finished else { return Ok(None) };
             if let Err(refusal) = replication_rules::expect_primary(held.replication_state) {
                 return Ok(Some(Prepared::refused(batch, &refusal)));
             }
-            held.behind(db, batch, (&decided, &staged), &written).await?;
-            Some(Written { timeline: begun.timeline, ..written })
+            let is_cacheable = !held.captures();
+            held.behind(db, batch, (&decided, &staged), &uncommitted.written).await?;
+            uncommitted.written.timeline = begun.timeline;
+            (Some(uncommitted), is_cacheable)
         } else {
-            None
+            (None, false)
         };
-        Ok(Some(Prepared { decided, written }))
+        Ok(Some(Prepared { decided, written, cacheable: is_cacheable.then_some(staged) }))
     };
-    match in_time(settings.options.answer_limit + settings.options.wait_limit, work).await {
+    match in_time(limit.saturating_sub(since.elapsed()), work).await {
         Ok(Some(prepared)) => Ok(prepared),
         Ok(None) => Err(Unprepared::KnownIds),
         Err(failure) if minted == MintedIds::AreNew && failure.is_duplicate() => Err(Unprepared::KnownIds),
@@ -167,48 +216,101 @@ async fn replicate(
             if let Some(setting) = row.try_get("off")? {
                 return Err(not_durable(setting));
             }
-            Ok(Written { base: position.get() - 1, taken: 1, timeline, xid: row.try_get("xid")? })
+            let written = Written { base: position.get() - 1, taken: 1, timeline, is_heard: false };
+            Ok(Uncommitted { written, xid: row.try_get("xid")? })
         };
         Some(in_time(settings.options.answer_limit, work).await?)
     } else {
         None
     };
-    Ok(Prepared { decided: vec![Decided { outcome, events: changed.then_some(1) }], written })
+    let decided = vec![Decided { outcome, events: changed.then_some(1) }];
+    Ok(Prepared { decided, written, cacheable: None })
 }
 
 /// The first setting that makes commits not durable, if there is one.
-macro_rules! off {
+macro_rules! setting_off {
     () => {
         "CASE 'off' WHEN current_setting('synchronous_commit') THEN 'synchronous_commit' \
          WHEN current_setting('fsync') THEN 'fsync' \
-         WHEN current_setting('full_page_writes') THEN 'full_page_writes' END AS off"
+         WHEN current_setting('full_page_writes') THEN 'full_page_writes' END"
     };
 }
+pub(super) use setting_off;
 
 /// Records the number of the transaction, so that the fence transaction can determine whether it was committed.
 const MARK: &str = concat!(
     "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
     VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at) \
      SELECT pg_current_xact_id()::text AS xid, ",
-    off!()
+    setting_off!(),
+    " AS off"
 );
 
-/// The same, as a part of the statement that writes.
-const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) VALUES ($1, $2, 0, now()) \
-    ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at";
+/// The same, as a part of the statement that writes. `COMMIT` is sent after it, so that a fence transaction waits for it.
+const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
+    VALUES ($1, $2, $3, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at";
+
+/// The same for a statement that commits by itself. It writes nothing after more fence transactions than the writer knows of, and
+/// nothing after a later transaction.
+pub(super) const UNFENCED_WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
+    VALUES ($1, $2, $3, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at \
+    WHERE w.fence_transaction_count = excluded.fence_transaction_count AND w.batch < excluded.batch";
+
+/// Locks the row of the store, after all other writes, takes the positions and writes the change events.
+macro_rules! changes_of {
+    () => {
+        "s AS (UPDATE throughline.store SET position = position + $1 WHERE id = 1 AND {written} \
+         RETURNING position - $1 AS base, epoch, is_replica, capture, audit, audit_hash, metadata_version), \
+         c AS (INSERT INTO throughline.changes (position, tenant, thread, at, kind) \
+         SELECT s.base + k.n, k.tenant, k.thread, k.at, k.kind \
+         FROM s, unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) AS k (n, tenant, thread, at, kind))"
+    };
+}
+pub(super) use changes_of;
 
 /// Runs while the row of the store is locked, after all other writes. Also checks that the server still makes
 /// commits durable.
 const FINISH: &str = concat!(
-    "s AS (UPDATE throughline.store SET position = position + $1 WHERE id = 1 AND {written} \
-    RETURNING position - $1 AS base, epoch, is_replica, capture, audit, audit_hash, metadata_version), \
-    c AS (INSERT INTO throughline.changes (position, tenant, thread, at, kind) \
-    SELECT s.base + k.n, k.tenant, k.thread, k.at, k.kind \
-    FROM s, unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) AS k (n, tenant, thread, at, kind)) \
-    SELECT s.*, pg_current_xact_id()::text AS xid, ",
-    off!(),
-    " FROM s"
+    changes_of!(),
+    " SELECT s.*, pg_current_xact_id()::text AS xid, ",
+    setting_off!(),
+    " AS off FROM s"
 );
+
+/// The columns of the change events of a transaction.
+pub(super) struct Events<'a> {
+    pub(super) taken: u64,
+    numbers: Vec<i64>,
+    pub(super) tenants: Vec<&'a str>,
+    pub(super) threads: Vec<&'a str>,
+    times: Vec<i64>,
+    pub(super) kinds: Vec<String>,
+}
+
+impl<'a> Events<'a> {
+    pub(super) fn of(staged: &'a StagedRows) -> Self {
+        let events = staged.events.items();
+        let taken = events.len() as u64;
+        let (mut numbers, mut tenants, mut threads, mut times, mut kinds) =
+            (vec![], vec![], vec![], vec![], vec![]);
+        for (n, event) in (1..).zip(events) {
+            if let Some((thread, happened)) = &event.change {
+                numbers.push(n);
+                tenants.push(event.tenant.as_str());
+                threads.push(thread.as_str());
+                times.push(event.at.as_micros());
+                kinds.push(serde_json::to_string(happened).expect("a change in memory serializes"));
+            }
+        }
+        Self { taken, numbers, tenants, threads, times, kinds }
+    }
+
+    /// Binds the parameters of [`changes_of!`].
+    pub(super) fn bind(self, writing: &mut Writing) {
+        let Self { taken, numbers, tenants, threads, times, kinds } = self;
+        writing.bind(number(taken)).bind(numbers).bind(tenants).bind(threads).bind(times).bind(kinds);
+    }
+}
 
 /// Writes all rows and takes the positions. Returns `None` if the entries of the metadata index belong to another version of
 /// the declared names: the transaction is then decided again.
@@ -216,25 +318,18 @@ async fn finish(
     settings: &Settings,
     db: &mut PgConnection,
     (staged, names): (&StagedRows, &MetadataNames),
-    writer: &str,
-    number_of_batch: u64,
-) -> sqlx::Result<Option<(Written, Held)>> {
-    let events = staged.events.items();
-    let taken = events.len() as u64;
-    let (mut numbers, mut tenants, mut threads, mut times, mut kinds) =
-        (vec![], vec![], vec![], vec![], vec![]);
-    for (n, event) in (1..).zip(events) {
-        if let Some((thread, happened)) = &event.change {
-            numbers.push(n);
-            tenants.push(event.tenant.as_str());
-            threads.push(thread.as_str());
-            times.push(event.at.as_micros());
-            kinds.push(serde_json::to_string(happened).expect("a change in memory serializes"));
-        }
-    }
+    state: &WriterState,
+) -> sqlx::Result<Option<(Uncommitted, Held)>> {
+    let events = Events::of(staged);
+    let taken = events.taken;
     let mut writing = writing(staged, names);
-    writing.part(WRITER).bind(writer).bind(number(number_of_batch));
-    writing.end(FINISH).bind(number(taken)).bind(numbers).bind(tenants).bind(threads).bind(times).bind(kinds);
+    writing
+        .part(WRITER)
+        .bind(&*state.name)
+        .bind(number(state.batch))
+        .bind(number(state.fences.unwrap_or_default()));
+    writing.end(FINISH);
+    events.bind(&mut writing);
     let row = writing.fetch(db).await?;
     let broken = || damaged("the row of the store".to_owned());
     let row = row.ok_or_else(broken)?;
@@ -245,9 +340,9 @@ async fn finish(
         return Ok(None);
     }
     let base = counter(row.try_get("base")?).ok_or_else(broken)?;
-    let (written, held) =
-        (Written { base, taken, timeline: None, xid: row.try_get("xid")? }, Held::read(&row)?);
-    if base / TRIM_EVERY != (base + taken) / TRIM_EVERY {
+    let held = Held::read(&row)?;
+    let written = Written { base, taken, timeline: None, is_heard: false };
+    if written.is_trim_due() || state.is_trim_due {
         let up_to = (base + taken).saturating_sub(settings.options.kept_changes);
         if settings.options.row_security {
             // The changes belong to all tenants.
@@ -258,7 +353,7 @@ async fn finish(
             trim(db, up_to).await?;
         }
     }
-    Ok(Some((written, held)))
+    Ok(Some((Uncommitted { written, xid: row.try_get("xid")? }, held)))
 }
 
 /// Deletes the changes up to a position.
@@ -283,14 +378,17 @@ async fn trim(db: &mut PgConnection, up_to: u64) -> sqlx::Result<()> {
 pub(super) async fn commit(
     settings: &Settings,
     db: &mut PgConnection,
-    written: &Written,
+    uncommitted: &Uncommitted,
 ) -> Result<(), Failure> {
     let sql = format!(
-        "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, \
-         pg_notify('{}', '{}')::text AS notified",
-        written.xid,
+        concat!(
+            "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, CASE WHEN ",
+            is_heard!(),
+            " THEN pg_notify('{}', '{}')::text END AS notified"
+        ),
+        uncommitted.xid,
         crate::commits::CHANNEL,
-        written.last().get()
+        uncommitted.written.last().get()
     );
     let work = async {
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(db).await?;

@@ -7,7 +7,7 @@ use throughline_engine::{Halt, Outcome, Transaction};
 use super::Locks;
 use crate::{
     queue::Pending,
-    rows::{MintedIds, Source},
+    rows::{MintedIds, Source, ThreadCache},
 };
 
 /// The decision on a write.
@@ -23,19 +23,53 @@ pub(super) async fn decide(
     transaction: &mut Transaction<Source>,
     db: &mut PgConnection,
     batch: &[Pending],
-    minted: MintedIds,
 ) -> sqlx::Result<Vec<Decided>> {
-    let locks: Vec<Locks> = batch.iter().map(|pending| Locks::of(&pending.write)).collect();
-    for pending in batch {
-        transaction.source_mut().prefetch(&pending.write, minted);
-    }
-    let mut decided: Vec<Option<Decided>> = batch.iter().map(|_| None).collect();
+    let mut deciding = Deciding::of(batch);
     loop {
         transaction.source_mut().load(db).await?;
+        if deciding.pass(transaction) {
+            return Ok(deciding.finish());
+        }
+    }
+}
+
+/// Decides all writes on the threads of the cache, as if no idempotency key was used before. `None` if a write needs another row.
+pub(super) fn decide_on_cached_threads(
+    transaction: &mut Transaction<Source>,
+    cache: &mut ThreadCache,
+    batch: &[Pending],
+) -> Option<Vec<Decided>> {
+    let source = transaction.source_mut();
+    for pending in batch {
+        source.prefetch(&pending.write, MintedIds::AreNew);
+    }
+    source.assume_new_keys();
+    if !source.load_threads_from(cache) {
+        return None;
+    }
+    let mut deciding = Deciding::of(batch);
+    deciding.pass(transaction).then(|| deciding.finish())
+}
+
+/// The writes of a transaction, and the decisions so far.
+struct Deciding<'b> {
+    batch: &'b [Pending],
+    locks: Vec<Locks>,
+    decided: Vec<Option<Decided>>,
+}
+
+impl<'b> Deciding<'b> {
+    fn of(batch: &'b [Pending]) -> Self {
+        let locks = batch.iter().map(|pending| Locks::of(&pending.write)).collect();
+        Self { batch, locks, decided: batch.iter().map(|_| None).collect() }
+    }
+
+    /// Decides the writes whose rows are loaded. Returns whether all are decided.
+    fn pass(&mut self, transaction: &mut Transaction<Source>) -> bool {
         // The locks of writes that wait for a row: a later write that needs one of them waits too.
         let mut waiting = Locks::default();
         let mut is_complete = true;
-        for ((pending, locks), decided) in batch.iter().zip(&locks).zip(&mut decided) {
+        for ((pending, locks), decided) in self.batch.iter().zip(&self.locks).zip(&mut self.decided) {
             if decided.is_some() {
                 continue;
             }
@@ -61,9 +95,11 @@ pub(super) async fn decide(
                 }
             }
         }
-        if is_complete {
-            return Ok(decided.into_iter().flatten().collect());
-        }
+        is_complete
+    }
+
+    fn finish(self) -> Vec<Decided> {
+        self.decided.into_iter().flatten().collect()
     }
 }
 

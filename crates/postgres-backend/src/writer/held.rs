@@ -38,6 +38,11 @@ impl Held {
         })
     }
 
+    /// Returns whether the store records a dirty set for a replica.
+    pub(super) const fn captures(&self) -> bool {
+        self.capture.is_some()
+    }
+
     /// Writes the audit records and the dirty set of the batch. Without any, it costs no round trip.
     pub(super) async fn behind(
         self,

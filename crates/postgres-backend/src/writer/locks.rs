@@ -6,9 +6,13 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use sqlx::{Row as _, postgres::PgRow};
 use throughline_core::{PersistArgs, operations::Addressed as _, sessions::SessionArgs};
 
 use crate::queue::Write;
+
+/// The column that counts the first lock that an attempt did not get.
+const MISSING: &str = "missing_locks";
 
 /// Lock numbers, each with whether the lock is exclusive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,8 +91,37 @@ impl Locks {
         self.0.iter().any(|(number, alone)| other.0.get(number).is_some_and(|other| *alone || *other))
     }
 
+    /// Returns the numbers, if every lock is exclusive.
+    pub(crate) fn exclusive_numbers(&self) -> Option<Vec<i64>> {
+        self.0.iter().map(|(number, alone)| alone.then_some(*number)).collect()
+    }
+
     /// Returns the statement that takes all locks.
     pub(crate) fn statement(&self) -> String {
+        format!(
+            "SELECT count(CASE WHEN alone THEN pg_advisory_xact_lock(number)::text \
+             ELSE pg_advisory_xact_lock_shared(number)::text END) FROM {}",
+            self.rows()
+        )
+    }
+
+    /// Returns the statement that takes the locks up to the first one that another transaction holds, and waits for none. So the
+    /// locks are taken in their order also if [`statement`](Self::statement) takes the others after it.
+    pub(crate) fn attempt(&self) -> String {
+        format!(
+            "SELECT count(*) AS {MISSING} FROM (SELECT 1 FROM {} WHERE NOT CASE WHEN alone THEN pg_try_advisory_xact_lock(number) \
+             ELSE pg_try_advisory_xact_lock_shared(number) END LIMIT 1) AS first",
+            self.rows()
+        )
+    }
+
+    /// Returns whether the rows of a message have the row of an [`attempt`](Self::attempt) that did not take every lock.
+    pub(crate) fn are_missing(rows: &[PgRow]) -> sqlx::Result<bool> {
+        let attempt = rows.iter().find(|row| row.try_column(MISSING).is_ok());
+        attempt.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>(MISSING)? > 0))
+    }
+
+    fn rows(&self) -> String {
         let (mut numbers, mut alone) = (String::new(), String::new());
         for (number, is_alone) in &self.0 {
             let comma = if numbers.is_empty() { "" } else { "," };
@@ -96,11 +129,7 @@ impl Locks {
             let _ = write!(numbers, "{comma}{number}");
             let _ = write!(alone, "{comma}{is_alone}");
         }
-        format!(
-            "SELECT count(CASE WHEN alone THEN pg_advisory_xact_lock(number)::text \
-             ELSE pg_advisory_xact_lock_shared(number)::text END) \
-             FROM unnest('{{{numbers}}}'::bigint[], '{{{alone}}}'::boolean[]) AS locks (number, alone)"
-        )
+        format!("unnest('{{{numbers}}}'::bigint[], '{{{alone}}}'::boolean[]) AS locks (number, alone)")
     }
 }
 
@@ -144,6 +173,7 @@ mod tests {
         assert_eq!(locks, same);
         assert_eq!(locks.0.len(), 2);
         assert!(locks.statement().contains("'{true,true}'"));
+        assert!(locks.attempt().contains("'{true,true}'"));
     }
 
     #[test]

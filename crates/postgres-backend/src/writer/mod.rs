@@ -9,6 +9,7 @@ mod decide;
 mod held;
 mod link;
 mod locks;
+mod optimistic;
 mod outcome;
 mod worker;
 

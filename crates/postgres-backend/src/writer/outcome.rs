@@ -17,7 +17,15 @@ use crate::{
 };
 
 const RESOLVE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) VALUES ($1, 0, 1, now()) \
-    ON CONFLICT (writer) DO UPDATE SET fence_transaction_count = w.fence_transaction_count + 1, seen_at = excluded.seen_at RETURNING w.batch";
+    ON CONFLICT (writer) DO UPDATE SET fence_transaction_count = w.fence_transaction_count + 1, seen_at = excluded.seen_at RETURNING w.batch, w.fence_transaction_count";
+
+/// What the row of a writer shows after a fence transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fenced {
+    pub(super) was_committed: bool,
+    /// The number of fence transactions so far. A statement that was sent before this one commits only with a lower number.
+    pub(super) fences: u64,
+}
 
 /// Returns whether the transaction with this number was committed.
 ///
@@ -28,7 +36,7 @@ pub(super) async fn was_committed(
     link: &mut Link,
     writer: &str,
     number_of_batch: u64,
-) -> Result<bool, Failure> {
+) -> Result<Fenced, Failure> {
     // Uses another connection than the transaction did.
     link.lose();
     let limit = settings.options.answer_limit + settings.options.wait_limit;
@@ -39,10 +47,11 @@ pub(super) async fn was_committed(
         let row = sqlx::query(RESOLVE).bind(writer).fetch_one(&mut *db).await?;
         sqlx::raw_sql("COMMIT").execute(db).await?;
         let batch: i64 = row.try_get("batch")?;
-        if counter(batch).is_none() {
-            return Err(damaged("the row of the writer".to_owned()));
+        let fences = counter(row.try_get("fence_transaction_count")?);
+        match (counter(batch), fences) {
+            (Some(_), Some(fences)) => Ok(Fenced { was_committed: batch >= number(number_of_batch), fences }),
+            _ => Err(damaged("the row of the writer".to_owned())),
         }
-        Ok(batch >= number(number_of_batch))
     };
     let fenced = listen(in_time(limit, work)).await;
     link.set_timeline(begun.timeline);

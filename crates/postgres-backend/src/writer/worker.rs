@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use throughline_core::{
-    Effect, ErrorKind, MessageId, PersistArgs, PersistError, Result, changes::CommitNotifier,
+    Effect, ErrorKind, MessageId, PersistArgs, PersistError, Position, Result, changes::CommitNotifier,
 };
 use tokio::{
     sync::mpsc,
@@ -16,15 +16,17 @@ use tokio::{
 
 use super::{
     Link,
-    attempt::{Prepared, Unprepared, Written, commit, prepare, roll_back},
+    attempt::{Prepared, Unprepared, WriterState, Written, commit, prepare, roll_back},
     decide::Decided,
+    link::in_time,
+    optimistic::{Answer, Optimistic},
     outcome::was_committed,
 };
 use crate::{
     error::{Failure, Phase, Reach},
     options::Settings,
     queue::{Committed, Pending},
-    rows::{Loading, MintedIds},
+    rows::{Loading, MintedIds, ThreadCache},
 };
 
 /// The most operations of a transaction, and the bytes after which it takes no more.
@@ -33,6 +35,9 @@ const LARGE: usize = 8 << 20;
 
 /// How long the writer waits for as many operations as the last batch had. Timers of the runtime are no finer.
 const GATHER_LIMIT: Duration = Duration::from_millis(1);
+
+/// How long a notification waits while writes wait.
+const NOTIFICATION_LIMIT: Duration = Duration::from_millis(5);
 
 /// The shortest and the longest pause before a retry.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -43,10 +48,9 @@ pub(super) struct Worker {
     queue: mpsc::UnboundedReceiver<Pending>,
     commits: CommitNotifier,
     link: Link,
-    /// The id of the writer in the store.
-    name: String,
-    /// The number of its last transaction.
-    batch: u64,
+    state: WriterState,
+    /// The last position that is not sent to other processes yet, and since when one waits.
+    unsent: Option<(Position, Instant)>,
 }
 
 /// The result of an attempt.
@@ -57,6 +61,13 @@ enum Ended {
     Failed(Vec<Pending>, Failure),
 }
 
+/// The result of a batch that one statement writes.
+enum AtOnce {
+    Ended(Ended),
+    /// Nothing was applied, because something has changed: the connection and the operations.
+    Stale(PgConnection, Vec<Pending>),
+}
+
 impl Worker {
     pub(super) fn new(
         settings: Settings,
@@ -64,7 +75,14 @@ impl Worker {
         commits: CommitNotifier,
     ) -> Self {
         let link = Link::new(settings.clone());
-        Self { settings, queue, commits, link, name: MessageId::mint().as_str().to_owned(), batch: 0 }
+        let state = WriterState {
+            name: MessageId::mint().as_str().to_owned(),
+            batch: 0,
+            fences: Some(0),
+            threads: ThreadCache::default(),
+            is_trim_due: false,
+        };
+        Self { settings, queue, commits, link, state, unsent: None }
     }
 
     /// Runs until the queue is closed and every operation is answered.
@@ -75,6 +93,7 @@ impl Worker {
             let batch = self.gather(first, batch_size).await;
             batch_size = batch.len();
             self.apply(batch).await;
+            self.send_notification().await;
         }
         self.link.close().await;
     }
@@ -143,13 +162,39 @@ impl Worker {
         }
     }
 
+    /// Sends the notification of commits that sent none by themselves. While writes wait, the next commits have their turn first.
+    async fn send_notification(&mut self) {
+        let Some((position, since)) = self.unsent else { return };
+        if !self.queue.is_empty() && since.elapsed() < NOTIFICATION_LIMIT {
+            return;
+        }
+        self.unsent = None;
+        let Some(mut db) = self.link.take() else { return };
+        let sql = format!("SELECT pg_notify('{}', '{}')", crate::commits::CHANNEL, position.get());
+        let sent = async { sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.map(drop) };
+        // Without it, other processes read the position a second later.
+        match in_time(self.settings.options.answer_limit, sent).await {
+            Ok(()) => self.link.bring_back(db),
+            Err(failure) => tracing::debug!(kind = %failure.kind, "a commit notification was not sent"),
+        }
+    }
+
     async fn attempt(&mut self, mut batch: Vec<Pending>, last: Option<&Failure>) -> Ended {
         if let Err(failure) = connect(&mut self.link, &mut batch, last).await {
             return Ended::Failed(batch, failure);
         }
         // Taken out of the link: if this task ends in the middle of the transaction, the connection closes.
         let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::lost()) };
-        self.batch += 1;
+        self.state.batch += 1;
+        if let Some(fences) = self.state.fences.filter(|_| !self.state.is_trim_due)
+            && let Some(optimistic) = Optimistic::decide(&self.settings, &mut self.state.threads, &batch)
+        {
+            match self.write_at_once(db, batch, optimistic, fences).await {
+                AtOnce::Ended(ended) => return ended,
+                // Decided again on loaded rows.
+                AtOnce::Stale(same, left) => (db, batch) = (same, left),
+            }
+        }
         let mut prepared = self.prepare(&mut db, &batch, Loading::Together).await;
         if let (Err(failure), [_]) = (&prepared, &*batch)
             && failure.is_damage()
@@ -159,7 +204,7 @@ impl Worker {
                 Err(failure) => Err(failure),
             };
         }
-        let Prepared { decided, written } = match prepared {
+        let Prepared { decided, written, cacheable } = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let is_usable =
@@ -170,18 +215,18 @@ impl Worker {
                 return Ended::Failed(batch, failure);
             }
         };
-        let Some(written) = written else {
+        let Some(uncommitted) = written else {
             if roll_back(&self.settings, &mut db).await.is_ok() {
                 self.link.bring_back(db);
             }
             answer(batch, decided, None);
             return Ended::Answered;
         };
-        self.link.set_timeline(written.timeline);
+        self.link.set_timeline(uncommitted.written.timeline);
         for pending in &mut batch {
             pending.committing = true;
         }
-        let committed = match commit(&self.settings, &mut db, &written).await {
+        let committed = match commit(&self.settings, &mut db, &uncommitted).await {
             // Another server was promoted in the meantime: the store asks that one.
             Ok(()) if !self.link.is_current() => Err(Failure::lost()),
             committed => committed,
@@ -193,9 +238,7 @@ impl Worker {
                 match self.resolve().await {
                     Some(true) => {}
                     Some(false) => {
-                        for pending in &mut batch {
-                            pending.committing = false;
-                        }
+                        not_committing(&mut batch);
                         // The transaction was not committed, so it may be retried.
                         return Ended::Failed(batch, failure.retryable());
                     }
@@ -208,23 +251,109 @@ impl Worker {
                 }
             }
         }
+        self.state.is_trim_due = false;
+        self.unsent = None;
+        if let Some(staged) = cacheable.filter(|_| Optimistic::is_possible(&self.settings)) {
+            self.state.threads.keep(&staged);
+        }
+        self.committed(batch, decided, &uncommitted.written)
+    }
+
+    /// Answers the callers of a committed transaction.
+    fn committed(&mut self, batch: Vec<Pending>, decided: Vec<Decided>, written: &Written) -> Ended {
         self.link.saw(written.last());
         self.commits.notify(written.last());
-        answer(batch, decided, Some(&written));
+        answer(batch, decided, Some(written));
         Ended::Answered
+    }
+
+    /// Writes a batch with one statement, which commits by itself.
+    async fn write_at_once(
+        &mut self,
+        mut db: PgConnection,
+        mut batch: Vec<Pending>,
+        mut optimistic: Optimistic,
+        fences: u64,
+    ) -> AtOnce {
+        let since = self.settings.servers.before().position();
+        for pending in &mut batch {
+            pending.committing = true;
+        }
+        let answer = match optimistic.write(&self.settings, &mut db, &self.state, fences).await {
+            // Another server was promoted in the meantime: the store asks that one.
+            Answer::Committed(_) if !self.link.is_current() => Answer::Unknown(Failure::lost()),
+            answer => answer,
+        };
+        let written = match answer {
+            Answer::Committed(written) => {
+                self.link.bring_back(db);
+                written
+            }
+            Answer::Stale => {
+                self.state.threads.forget(&optimistic.staged);
+                not_committing(&mut batch);
+                return AtOnce::Stale(db, batch);
+            }
+            Answer::Refused(failure) => {
+                if failure.reach != Reach::Connection {
+                    self.link.bring_back(db);
+                }
+                self.state.threads.forget(&optimistic.staged);
+                not_committing(&mut batch);
+                return AtOnce::Ended(Ended::Failed(batch, failure));
+            }
+            Answer::Unknown(failure) => {
+                drop(db);
+                self.state.threads.forget(&optimistic.staged);
+                match self.resolve().await {
+                    Some(true) => {}
+                    Some(false) => {
+                        not_committing(&mut batch);
+                        return AtOnce::Ended(Ended::Failed(batch, failure.retryable()));
+                    }
+                    None => {
+                        for pending in batch {
+                            pending.answer(Err(failure.to_persist(Phase::Commit)));
+                        }
+                        return AtOnce::Ended(Ended::Answered);
+                    }
+                }
+                let found = match self.link.get().await {
+                    Ok(db) => optimistic.find(&self.settings, db, since).await,
+                    Err(failure) => Err(failure.to_persist(Phase::Commit)),
+                };
+                match found {
+                    Ok(written) => written,
+                    Err(error) => {
+                        for pending in batch {
+                            pending.answer(Err(error.clone()));
+                        }
+                        return AtOnce::Ended(Ended::Answered);
+                    }
+                }
+            }
+        };
+        self.state.is_trim_due = written.is_trim_due();
+        self.unsent = written.is_heard.then(|| {
+            let since = self.unsent.map_or_else(Instant::now, |(_, since)| since);
+            (written.last(), since)
+        });
+        let Optimistic { decided, staged, .. } = optimistic;
+        self.state.threads.keep(&staged);
+        AtOnce::Ended(self.committed(batch, decided, &written))
     }
 
     /// Runs everything except the commit. Minted ids are taken for new at first.
     async fn prepare(
-        &self,
+        &mut self,
         db: &mut PgConnection,
         batch: &[Pending],
         loading: Loading,
     ) -> std::result::Result<Prepared, Failure> {
-        let name = (&*self.name, self.batch);
-        let prepared = match prepare(&self.settings, db, batch, (MintedIds::AreNew, loading), name).await {
-            Err(Unprepared::KnownIds) => match roll_back(&self.settings, db).await {
-                Ok(()) => prepare(&self.settings, db, batch, (MintedIds::MayBeKnown, loading), name).await,
+        let (settings, state) = (&self.settings, &mut self.state);
+        let prepared = match prepare(settings, db, batch, (MintedIds::AreNew, loading), state).await {
+            Err(Unprepared::KnownIds) => match roll_back(settings, db).await {
+                Ok(()) => prepare(settings, db, batch, (MintedIds::MayBeKnown, loading), state).await,
                 Err(failure) => Err(failure.into()),
             },
             prepared => prepared,
@@ -241,8 +370,13 @@ impl Worker {
         let until = Instant::now() + self.settings.options.resolve_limit;
         let mut pause = PAUSE;
         loop {
-            match was_committed(&self.settings, &mut self.link, &self.name, self.batch).await {
-                Ok(was_committed) => return Some(was_committed),
+            self.state.fences = None;
+            let (name, batch) = (&*self.state.name, self.state.batch);
+            match was_committed(&self.settings, &mut self.link, name, batch).await {
+                Ok(fenced) => {
+                    self.state.fences = Some(fenced.fences);
+                    return Some(fenced.was_committed);
+                }
                 Err(failure) if Instant::now() + pause < until => {
                     tracing::debug!(kind = %failure.kind, "the outcome of a transaction is not known yet");
                     self.link.lose();
@@ -302,6 +436,13 @@ fn without_the_late(batch: Vec<Pending>, last: Option<&Failure>) -> Vec<Pending>
         pending.answer(Err(error));
     }
     left
+}
+
+/// Records that no commit was sent for the operations, or that the sent one was not applied.
+fn not_committing(batch: &mut [Pending]) {
+    for pending in batch {
+        pending.committing = false;
+    }
 }
 
 fn refuse(batch: Vec<Pending>, failure: &Failure) {

@@ -1,5 +1,6 @@
 //! Tests of the Postgres backend alone: opening, connection loss, poolers, standbys, settings and search.
 
+mod at_once;
 mod audit;
 mod erased;
 mod feed;
@@ -14,6 +15,7 @@ mod pooler;
 mod read_only;
 mod repair;
 mod replica;
+mod round_trips;
 mod search;
 mod settings;
 mod standby;

@@ -138,6 +138,33 @@ async fn hosts_behind_one_pool_write_and_read_under_every_setting_of_the_role() 
     }
 }
 
+/// The message that begins a transaction waits for no lock; a second one does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn addition_behind_a_pooler_waits_for_a_host_that_writes_to_the_thread() {
+    let Some(scene) = Scene::start(&[]) else { return };
+    let options = || PostgresBackend::builder().wait_limit(Duration::from_secs(60));
+    let direct = built(options().open(&scene.cluster.url("postgres")).await.unwrap());
+    let pooled = scene.open(options()).await;
+    direct.thread("t").add(NewMessage::user("first")).await.unwrap();
+    let mut blocker = PgConnection::connect(&scene.cluster.url("postgres")).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE throughline.messages IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
+    let add = |db: &Persistence, text| {
+        let thread = db.thread("t");
+        tokio::spawn(async move { thread.add(NewMessage::user(text)).await.unwrap().message.seq.get() })
+    };
+    // Holds the lock of the thread, and waits for the table.
+    let second = add(&direct, "second");
+    let waiting = "SELECT string_agg(wait_event, ' ' ORDER BY wait_event) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    scene.cluster.wait_until(waiting, "relation").unwrap();
+    let third = add(&pooled, "third");
+    scene.cluster.wait_until(waiting, "advisory relation").unwrap();
+    sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
+    assert_eq!((second.await.unwrap(), third.await.unwrap()), (2, 3));
+    let texts: Vec<_> = everything(&pooled, "t").await.iter().map(|message| message.text()).collect();
+    assert_eq!(texts, ["first", "second", "third"]);
+}
+
 #[tokio::test]
 async fn pool_without_a_free_connection_is_overloaded() {
     let pool = [("default_pool_size", "1"), ("reserve_pool_size", "0")];

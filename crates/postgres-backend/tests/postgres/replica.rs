@@ -1,6 +1,8 @@
 //! A replica whose messages have other sequence numbers than those of its primary. Every row image replaces its row,
 //! also where messages exchange their numbers.
 
+use std::{future::IntoFuture as _, time::Duration};
+
 use throughline_core::{
     NewMessage, Persistence, Position,
     replication::{
@@ -8,6 +10,7 @@ use throughline_core::{
     },
 };
 use throughline_memory::MemoryBackend;
+use tokio::time::timeout;
 
 use crate::support::{Database, everything};
 
@@ -78,4 +81,23 @@ async fn replica_applies_a_message_with_the_sequence_number_of_a_deleted_one() {
     assert_order_is_replaced(&["a", "b", "c"], &["b", "a", "c"], &["a"]).await;
     // The message is new to the replica.
     assert_order_is_replaced(&["a", "b"], &["new", "b", "a"], &["a"]).await;
+}
+
+/// A process that follows the changes listens as long as it runs. The snapshot of a copy waits for no listener.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_of_a_copy_begins_while_a_process_listens() {
+    let Some(database) = Database::fresh("").await else { return };
+    let db = database.db().await;
+    db.thread("t").add(NewMessage::user("x")).await.unwrap();
+    let listens = db.commit_notifications();
+    assert!(listens.is_some());
+    let listening =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    while database.count(listening).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let begun = timeout(Duration::from_secs(30), db.on_replica(BeginCapture::WHOLE).into_future());
+    begun.await.expect("the snapshot does not wait").unwrap();
+    assert_eq!(database.count("SELECT count(*) FROM throughline.listed WHERE kind = 2").await, 1);
+    drop(listens);
 }

@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -54,12 +57,13 @@ async fn carry(
 ) {
     drop((client.set_nodelay(true), server.set_nodelay(true)));
     let cuts = faults.borrow().cuts;
+    let waits = AtomicBool::default();
     let ended = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         tokio::select! {
-            ended = pass(from_client, to_server, shared, Way::ToServer) => ended,
-            ended = pass(from_server, to_client, shared, Way::ToClient) => ended,
+            ended = pass(from_client, to_server, (shared, &waits), Way::ToServer) => ended,
+            ended = pass(from_server, to_client, (shared, &waits), Way::ToClient) => ended,
             _ = faults.wait_for(|faults| faults.cuts != cuts) => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     };
@@ -70,13 +74,22 @@ async fn carry(
 }
 
 /// Forwards bytes until the end of the stream. The error `ConnectionAborted` means that the proxy itself reset the
-/// connection.
-async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, way: Way) -> io::Result<()> {
+/// connection. `waits` is whether the client has sent bytes since the last answer.
+async fn pass(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    (shared, waits): (&Shared, &AtomicBool),
+    way: Way,
+) -> io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
             return Ok(());
+        }
+        let waited = waits.swap(way == Way::ToServer, Ordering::SeqCst);
+        if way == Way::ToServer && !waited {
+            shared.counts.round_trips.fetch_add(1, Ordering::SeqCst);
         }
         let faults = *shared.faults.borrow();
         if !faults.delay.is_zero() {

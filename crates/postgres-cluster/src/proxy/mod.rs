@@ -57,6 +57,7 @@ struct Counts {
     connections: AtomicU64,
     cut: AtomicU64,
     swallowed: AtomicU64,
+    round_trips: AtomicU64,
 }
 
 /// The state that the connections of a proxy share.
@@ -178,6 +179,13 @@ impl Proxy {
     #[must_use]
     pub fn cut(&self) -> u64 {
         self.shared.counts.cut.load(Ordering::SeqCst)
+    }
+
+    /// Returns how many round trips there were: how often a client sent bytes after the last answer of the server. The count is exact
+    /// for a client that waits for the whole answer before it sends again.
+    #[must_use]
+    pub fn round_trips(&self) -> u64 {
+        self.shared.counts.round_trips.load(Ordering::SeqCst)
     }
 
     /// Returns how many reads were discarded.

@@ -103,7 +103,9 @@ async fn rel_28_host_closes_connections_to_the_old_primary_after_it_found_the_ne
     assert_eq!(group.primary().run("postgres", MESSAGES).unwrap(), before.to_string());
     report.fired("written to the old primary by a host that knows no other", 1);
 
-    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COMMIT%' LIMIT 1";
+    // A writer ends a transaction with `COMMIT`, or commits with one statement.
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE query LIKE 'COMMIT%' OR query LIKE 'WITH locked%' LIMIT 1";
     group.other().wait_until(cut, "t").unwrap();
     report.fired("one connection cut", 1);
     group
