@@ -39,6 +39,7 @@ SUITE_KEYS = {
     "cases": int,
     "word": str,
     "ordinary_cases": int,
+    "timed": list,
 }
 EXPECTED_KEYS = {
     "suite": str,
@@ -141,6 +142,7 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
         "waiting": [case for entry in mine if entry.get("waits") for case in entry["cases"]],
         "least": suite.get("ordinary_cases", least) if ordinary else least,
         "word": suite.get("word", "").lower(),
+        "timed": suite.get("timed", []),
         "ordinary": ordinary,
         "partial": bool(options.pytest),
     }
