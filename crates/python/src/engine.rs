@@ -15,7 +15,7 @@ use throughline::{
 
 use crate::{
     answer::Answer,
-    completion::{OnCancel, block_on, start, start_quick},
+    completion::{OnCancel, block_on, start},
     draft::DraftParts,
     error::{invalid, raise},
     feed::Feed,
@@ -63,17 +63,6 @@ impl Engine {
         F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
     {
         self.call_with(py, shared, OnCancel::Leaves, work)
-    }
-
-    /// Runs a read of a few messages.
-    fn read<F>(&self, py: Python<'_>, shared: &Shared, work: F) -> PyResult<Py<PyAny>>
-    where
-        F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
-    {
-        if shared.is_heavy() || self.is_blocking {
-            return self.call(py, shared, work);
-        }
-        start_quick(py, work)
     }
 
     fn call_with<F>(
@@ -315,7 +304,7 @@ impl Engine {
             request = request.deadline(seconds(deadline).map_err(|error| raise(py, &error))?);
         }
         let found: fn(Option<Message>) -> Result<Answer> = |found| Ok(Answer::Message(found));
-        self.read(py, shared, Answered(request.into_future(), found))
+        self.call(py, shared, Answered(request.into_future(), found))
     }
 
     #[pyo3(signature = (thread, limit, after=None, before=None, visibility=None, max_bytes=None, deadline=None))]
@@ -364,7 +353,7 @@ impl Engine {
         } else {
             |page| Ok(Answer::Page { page, is_forward: false })
         };
-        self.read(py, shared, Answered(request.into_future(), answer))
+        self.call(py, shared, Answered(request.into_future(), answer))
     }
 
     #[pyo3(signature = (args, key=None, deadline=None))]

@@ -143,47 +143,6 @@ def test_calls_are_coroutines_for_task_groups(path: str) -> None:
     run(main())
 
 
-def test_reads_in_a_row_let_other_tasks_run(path: str) -> None:
-    async def main() -> None:
-        async with throughline.open(path) as store:
-            thread = store.thread("t")
-            await thread.add("user", "hello", id="m")
-            turns = 0
-
-            async def count() -> None:
-                nonlocal turns
-                while True:
-                    turns += 1
-                    await asyncio.sleep(0)
-
-            counting = asyncio.create_task(count())
-            for _ in range(200):
-                assert len(await thread.page(1)) == 1
-                message = await thread.get("m")
-                assert message is not None and message.text == "hello"
-            counting.cancel()
-            # At most four of the 400 reads in a row end without a turn of the loop.
-            assert turns >= 100, turns
-
-    run(main())
-
-
-def test_a_cancelled_read_ends_before_its_answer(path: str) -> None:
-    async def main() -> None:
-        async with throughline.open(path) as store:
-            await store.thread("t").add("user", "hello")
-            for _ in range(20):
-                read = asyncio.create_task(store.thread("t").page(1))
-                await asyncio.sleep(0)
-                if read.cancel():
-                    with pytest.raises(asyncio.CancelledError):
-                        await read
-                else:
-                    assert len(read.result()) == 1
-
-    run(main())
-
-
 def test_several_loops_use_one_store(path: str) -> None:
     store = sync.open(path)
     failed: list[BaseException] = []

@@ -71,28 +71,6 @@ where
         polled
     }
 
-    /// Polls it, and again when something wakes it, until it is complete or has waited for this long. Its loop does nothing else meanwhile.
-    fn poll_for(self: &Arc<Self>, limit: Duration) -> Poll<Result<Answer>> {
-        let begun = Instant::now();
-        loop {
-            self.progress.store(POLLED, SeqCst);
-            let polled = self.poll();
-            if polled.is_ready() {
-                return polled;
-            }
-            while begun.elapsed() < limit && self.progress.load(SeqCst) == POLLED {
-                hint::spin_loop();
-            }
-            if begun.elapsed() >= limit {
-                if self.progress.compare_exchange(POLLED, WAITS, SeqCst, SeqCst).is_err() {
-                    self.progress.store(QUEUED, SeqCst);
-                    self.event_loop.push(Arc::clone(self) as Arc<dyn Job>);
-                }
-                return Poll::Pending;
-            }
-        }
-    }
-
     /// Polls it on its loop, and again while each poll is followed by a wake-up.
     fn poll_while_woken(self: &Arc<Self>) -> Poll<Result<Answer>> {
         let mut begun = None;
@@ -179,22 +157,6 @@ pub(crate) fn start<F>(py: Python<'_>, on_cancel: OnCancel, work: F) -> PyResult
 where
     F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
 {
-    start_and_spin(py, on_cancel, false, work)
-}
-
-/// Starts a read that the store answers within microseconds: [`start`], but the loop waits for it in a short spin if it has no other
-/// call. See [`AdaptiveSpin`](super::adaptive_spin::AdaptiveSpin).
-pub(crate) fn start_quick<F>(py: Python<'_>, work: F) -> PyResult<Py<PyAny>>
-where
-    F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
-{
-    start_and_spin(py, OnCancel::Leaves, true, work)
-}
-
-fn start_and_spin<F>(py: Python<'_>, on_cancel: OnCancel, is_quick: bool, work: F) -> PyResult<Py<PyAny>>
-where
-    F: Future<Output = Result<Answer>> + Send + Unpin + 'static,
-{
     let (running, event_loop) = EventLoop::running(py)?;
     let state = State { work: Some(work), future: None, slot: None };
     let call = Arc::new(Call {
@@ -202,21 +164,11 @@ where
         progress: AtomicU8::new(WAITS),
         event_loop: Arc::clone(&event_loop),
     });
-    let mut suspends = false;
     let polled = {
         let _entered = event_loop.runtime().enter();
-        match event_loop.spin().limit(|| is_quick && event_loop.is_unused()) {
-            Some(limit) => {
-                // Other threads of Python run meanwhile.
-                let polled = py.detach(|| call.poll_for(limit));
-                suspends = event_loop.spin().record(polled.is_ready());
-                polled
-            }
-            None => call.poll(),
-        }
+        call.poll()
     };
     match polled {
-        Poll::Ready(Ok(answer)) if suspends => Ready::after_a_turn(py, answer.into_python(py)?),
         Poll::Ready(Ok(answer)) => Ready::with(py, answer.into_python(py)?),
         Poll::Ready(Err(failed)) => Err(error::raise(py, &failed)),
         Poll::Pending => {

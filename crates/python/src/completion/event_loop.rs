@@ -22,7 +22,6 @@ use pyo3::{
 };
 use tokio::runtime::Handle;
 
-use super::adaptive_spin::AdaptiveSpin;
 use crate::process;
 
 /// Something that the thread of a loop does.
@@ -43,7 +42,6 @@ pub(crate) struct EventLoop {
     /// Whether the loop has been woken since it last took the inbox.
     is_woken: AtomicBool,
     wakeup: Wakeup,
-    spin: AdaptiveSpin,
     runtime: Handle,
     generation: u64,
 }
@@ -115,7 +113,6 @@ impl EventLoop {
                 inbox: Mutex::default(),
                 is_woken: AtomicBool::new(false),
                 wakeup,
-                spin: AdaptiveSpin::default(),
                 runtime: runtime.clone(),
                 generation: process::generation(),
             })
@@ -144,17 +141,6 @@ impl EventLoop {
     /// Returns the runtime of the process of the loop.
     pub(crate) const fn runtime(&self) -> &Handle {
         &self.runtime
-    }
-
-    /// Returns the spin before a wait.
-    pub(super) const fn spin(&self) -> &AdaptiveSpin {
-        &self.spin
-    }
-
-    /// Whether no call is in flight.
-    pub(super) fn is_unused(&self) -> bool {
-        let inbox = self.inbox();
-        inbox.ready.is_empty() && inbox.pending.len() == inbox.free.len()
     }
 
     /// Whether the loop is closed, as far as the inbox knows.
