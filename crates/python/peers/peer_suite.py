@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 _FOLDER = "THROUGHLINE_SUITE_FOLDER"
 _BACKEND = "THROUGHLINE_SUITE_BACKEND"
@@ -99,7 +100,30 @@ def _expected() -> dict[str, Any]:
     return expected
 
 
+class _Timed:
+    """Runs a case that depends on the speed of the machine again if it fails: other programs can delay it."""
+
+    ATTEMPTS = 3
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        if item.nodeid.split("[", 1)[0] not in _expected().get("timed", []):
+            return None
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for attempt in range(1, self.ATTEMPTS + 1):
+            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+            if all(report.outcome != "failed" for report in reports) or attempt == self.ATTEMPTS:
+                break
+            initrequest: Any = getattr(item, "_initrequest")
+            initrequest()  # as for a case that has not run
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Timed(), "throughline-timed")
     # With pytest-xdist, the results of every process come together in the one without `workerinput`.
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Comparison(), "throughline-comparison")

@@ -39,6 +39,8 @@ SUITE_KEYS = {
     "cases": int,
     "word": str,
     "ordinary_cases": int,
+    "timed": list,
+    "ordinary": bool,
 }
 EXPECTED_KEYS = {
     "suite": str,
@@ -141,6 +143,7 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
         "waiting": [case for entry in mine if entry.get("waits") for case in entry["cases"]],
         "least": suite.get("ordinary_cases", least) if ordinary else least,
         "word": suite.get("word", "").lower(),
+        "timed": suite.get("timed", []) if ordinary else [],
         "ordinary": ordinary,
         "partial": bool(options.pytest),
     }
@@ -189,7 +192,8 @@ def skip(check: str, reason: str) -> None:
 
 def runs(suite: dict[str, Any], options: argparse.Namespace) -> list[str]:
     """Returns the backend of each run of a suite."""
-    backends: list[str] = suite["backends"] if options.long else suite["backends"][:1]
+    ordinary: list[str] = suite["backends"][:1] if suite.get("ordinary", True) else []
+    backends: list[str] = suite["backends"] if options.long else ordinary
     if options.backend is not None:
         backends = [options.backend]
     return [backend for backend in backends for _ in range(suite.get("repeats", 1) if options.long else 1)]
@@ -205,7 +209,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help="all backends, with the repeats of each suite")
     parser.add_argument("--record", default=None, help="write each case that did not pass into this file")
     parser.add_argument("--check", action="store_true", help="only read the files of the folder")
-    parser.add_argument("--list", action="store_true", help="only print the name of each suite, a tab, and its time limit in seconds")
+    parser.add_argument("--list", action="store_true", help="only print the name of each suite that runs, a tab, and its time limit in seconds")
     if "--" in arguments:
         at = arguments.index("--")
         arguments, rest = arguments[:at], arguments[at + 1 :]
@@ -228,7 +232,8 @@ def main(arguments: list[str]) -> int:
             return 0
         if options.list:
             for suite in suites:
-                print(f"{suite['name']}\t{suite['seconds'] * len(runs(suite, options))}")
+                if times := len(runs(suite, options)):
+                    print(f"{suite['name']}\t{suite['seconds'] * times}")
             return 0
         if options.suite is not None and options.suite not in [suite["name"] for suite in suites]:
             raise Wrong(f"{options.peer} has no suite {options.suite!r}")

@@ -193,8 +193,7 @@ impl<'a> Text<'a> {
         let mut at = start + 1;
         let mut has_escapes = false;
         loop {
-            let rest = bytes.get(at..).unwrap_or_default();
-            at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).ok_or(Stop::LeftToPython)?;
+            at += special(bytes.get(at..).unwrap_or_default()).ok_or(Stop::LeftToPython)?;
             if bytes[at] == b'"' {
                 self.at = at + 1;
                 return Ok(Token { text: &self.json[start..=at], has_escapes });
@@ -204,6 +203,16 @@ impl<'a> Text<'a> {
             at += 2;
         }
     }
+}
+
+/// Returns where the first quotation mark or backslash is.
+fn special(bytes: &[u8]) -> Option<usize> {
+    const CHUNK: usize = 16;
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    // It looks at every byte of a chunk, so that the compiler compares them all at once.
+    let has_special = |chunk: &&[u8]| chunk.iter().fold(false, |found, byte| found | is_special(byte));
+    let plain = CHUNK * bytes.chunks_exact(CHUNK).take_while(|chunk| !has_special(chunk)).count();
+    bytes[plain..].iter().position(is_special).map(|at| plain + at)
 }
 
 impl Token<'_> {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -187,3 +189,17 @@ def test_blocking_callers_have_the_same_methods(tmp_path: Path) -> None:
         assert history.load() == [CONVERSATION[0], *CONVERSATION[5:]]
         history.replace(CONVERSATION[:2])
         assert history.load() == CONVERSATION[:2]
+
+
+def test_the_example_continues_after_a_kill(tmp_path: Path) -> None:
+    example = Path(__file__).parent.parent / "examples" / "openai_messages_loop.py"
+    command = [sys.executable, "-B", str(example), str(tmp_path / "agent.db")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == [
+        "train 1 departs at 08:15, after 1 questions",
+        "train 2 departs at 08:15, after 2 questions",
+        "the process has ended with signal 9",
+        "train 3 departs at 08:15, after 3 questions",
+        "train 4 departs at 08:15, after 4 questions",
+    ]

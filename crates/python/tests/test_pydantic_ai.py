@@ -142,7 +142,7 @@ async def test_the_text_the_authors_and_the_run_are_visible_to_other_programs(st
     assert {message.metadata["conversation_id"] for message in messages} == {"conversation-1"}
     summary = await store.thread("t").summary()
     assert summary is not None and summary.preview == "look"
-    assert [message.text for message in messages] == ["be brief\nWhich train? é\0🚂", "I look it up.", "", "", "look"]
+    assert [message.text for message in messages] == ["be brief Which train? é\0🚂", "I look it up.", "", "", "look"]
 
 
 def test_a_search_finds_the_text_of_prompts_and_replies() -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+import guide
 import pytest
 
-ROOT = Path(__file__).parents[3]
 pytest.importorskip("mypy")
 
 
 def mypy(*args: str, cwd: Path | None = None) -> None:
     done = subprocess.run([sys.executable, "-m", *args], capture_output=True, text=True, check=False, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def programs() -> list[str]:
-    text = (ROOT / "docs/guide/python.md").read_text() + (ROOT / "crates/python/README.md").read_text()
-    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_the_stubs_describe_the_compiled_module() -> None:
@@ -34,7 +28,7 @@ def test_the_package_is_strict() -> None:
 
 
 def test_a_program_of_the_guide_is_strict(tmp_path: Path) -> None:
-    for number, program in enumerate(programs()):
+    for number, program in enumerate(guide.programs()):
         file = tmp_path / f"program_{number}.py"
         file.write_text(program)
         mypy("mypy", "--strict", str(file))

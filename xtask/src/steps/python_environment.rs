@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::installation::{self, Installation};
 use super::tools;
@@ -58,7 +59,8 @@ impl Environment {
         Ok(Installation::Complete(environment))
     }
 
-    /// Runs a command of pip. It is impossible without the index of the packages. An error contains `subject`.
+    /// Runs a command of pip. It is impossible without the index of the packages, and with one that is too slow. An error contains
+    /// `subject`.
     pub(super) fn pip<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
         &self,
         workspace: &Workspace,
@@ -78,9 +80,11 @@ impl Environment {
             .args(["--cache-dir".as_ref(), cache.as_path(), "--log".as_ref(), log.as_path()])
             .args(args)
             .limit(tools::INSTALLATION);
+        let start = Instant::now();
         if let Err(error) = pip.run() {
             let why = format!("pip cannot {command} {subject}: {error}");
-            if installation::pip_reached_no_index(&fs::read_to_string(log).unwrap_or_default()) {
+            let was_ended = start.elapsed() >= tools::INSTALLATION;
+            if was_ended || installation::pip_reached_no_index(&fs::read_to_string(log).unwrap_or_default()) {
                 return Ok(Installation::Impossible(why));
             }
             return Err(why.into());

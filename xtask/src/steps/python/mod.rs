@@ -4,8 +4,8 @@
 //! the target folder. The environments are made while the wheel compiles, and the checks run side by side after that. The step prints how
 //! long each part took.
 //!
-//! Without a python3 of version 3.10 or newer, or without the index of its packages, the step is skipped, by name. It is no part of
-//! `cargo xtask test` or `cargo xtask ci`. `cargo xtask python` runs it, or the suites of one peer.
+//! Without a python3 of version 3.10 or newer, or without the index of its packages, the step is skipped, by name. It is never part of
+//! `cargo xtask test`. `cargo xtask python` runs it alone, or the suites of one peer.
 
 mod package;
 mod parts;
@@ -33,18 +33,23 @@ const PACKAGE: &str = "crates/python";
 /// The check that the oldest supported version passes.
 const VERSION: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
 
+/// Checks the package and all peers.
+pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
+    check(workspace, skips, None)
+}
+
 /// Checks the package and all peers, or only one peer.
 pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>) -> Result {
     let peers = peers::named(workspace, peer)?;
     if !workspace.program("python3").args(["-c", VERSION]).succeeds() {
-        skips.add("the Python package", "there is no python3 of version 3.10 or newer");
+        skips.add(untested(&peers, peer), "there is no python3 of version 3.10 or newer");
         return Ok(());
     }
     let mut times = Vec::new();
     let (tools, wheel, peers) = match prepare(workspace, &peers, &mut times)? {
         Installation::Complete(prepared) => prepared,
         Installation::Impossible(why) => {
-            skips.add("the Python package", why);
+            skips.add(untested(&peers, peer), why);
             return Ok(());
         }
     };
@@ -55,7 +60,7 @@ pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>
     install(workspace, &wheel, peers.iter().map(Peer::python).chain(peer.is_none().then_some(&tools)))?;
     times.push(("installing the wheel".to_owned(), start.elapsed()));
 
-    let parts = parts(workspace, &peers, peer.is_none().then_some(&tools), cluster.as_ref())?;
+    let parts = parts(workspace, &peers, peer.is_none().then_some((&tools, &wheel)), cluster.as_ref())?;
     let ended = parts::run(parts, parts_at_once(), &peers::work(workspace)?)?;
     for peer in &peers {
         peer.collect(workspace, skips)?;
@@ -71,6 +76,12 @@ pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>
         println!("{part:<40} {:>8.1}", took.as_secs_f64());
     }
     if failures.is_empty() { Ok(()) } else { Err(format!("failed: {}", failures.join(", ")).into()) }
+}
+
+/// The checks that a run leaves out if it can do nothing.
+fn untested(peers: &[String], only: Option<&str>) -> String {
+    let suites = format!("the suites of {}", peers.join(", "));
+    if only.is_some() { suites } else { format!("the Python package: its types, its tests, and {suites}") }
 }
 
 /// How many checks run at a time: one for each processor. More would only make the cases slower, and each case has a time limit.
@@ -90,7 +101,18 @@ fn prepare(
     let start = Instant::now();
     let (wheel, prepared) = thread::scope(|scope| {
         let prepared = scope.spawn(|| {
-            let prepare = |peer: &String| Peer::prepare(workspace, peer).map_err(|error| error.to_string());
+            // An index that is out of reach for one peer is so for the next one, which would wait for it as long.
+            let mut impossible = None;
+            let mut prepare = |peer: &String| {
+                if let Some(why) = &impossible {
+                    return Ok(Installation::Impossible(String::clone(why)));
+                }
+                let prepared = Peer::prepare(workspace, peer).map_err(|error| error.to_string());
+                if let Ok(Installation::Impossible(why)) = &prepared {
+                    impossible = Some(why.clone());
+                }
+                prepared
+            };
             let prepared: Vec<Prepared> = peers.iter().map(|peer| (peer.clone(), prepare(peer))).collect();
             (prepared, start.elapsed())
         });
@@ -157,15 +179,15 @@ fn install<'a>(
 fn parts(
     workspace: &Workspace,
     peers: &[Peer],
-    package: Option<&Environment>,
+    package: Option<(&Environment, &Wheel)>,
     cluster: Option<&Cluster>,
 ) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     for peer in peers {
         parts.extend(peer.parts(workspace, cluster)?);
     }
-    if let Some(tools) = package {
-        parts.extend(package::parts(workspace, tools, cluster));
+    if let Some((tools, wheel)) = package {
+        parts.extend(package::parts(workspace, tools, wheel, cluster));
     }
     parts.sort_by_key(|(seconds, _)| std::cmp::Reverse(*seconds));
     Ok(parts.into_iter().map(|(_, part)| part).collect())

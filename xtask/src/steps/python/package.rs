@@ -20,6 +20,9 @@ const REQUIREMENTS: &str = "crates/python/tests/requirements.txt";
 /// The tests take less than 3 minutes, ten times as much in a long run. Tests that take longer hang.
 const TESTS: u64 = 300;
 
+/// How much a long run does: the kills of a host with 64 tasks, and the ends of an interpreter with writers at work.
+const LONG: [(&str, &str); 2] = [("THROUGHLINE_KILLS", "200"), ("THROUGHLINE_EXITS", "100")];
+
 /// mypy reads the types of a package within a minute.
 const TYPES: u64 = 180;
 
@@ -70,6 +73,7 @@ impl Wheel {
 pub(super) fn parts(
     workspace: &Workspace,
     python: &Environment,
+    wheel: &Wheel,
     cluster: Option<&Cluster>,
 ) -> Vec<(u64, Part)> {
     let package = workspace.root().join(PACKAGE);
@@ -83,7 +87,7 @@ pub(super) fn parts(
             workspace.metadata().target.join("xtask").join("cache").join("mypy").as_path(),
         ])
         .args([package.join("python").join("throughline")]);
-    let tests = python.program(workspace, "python").args([
+    let mut tests = python.program(workspace, "python").args([
         "-B",
         "-m",
         "pytest",
@@ -92,8 +96,14 @@ pub(super) fn parts(
         "no:cacheprovider",
         &format!("{PACKAGE}/tests"),
     ]);
+    // The programs of the guide run in an environment that has only the wheel.
+    tests = tests.setting("THROUGHLINE_WHEEL", &wheel.0.display().to_string());
+    let mut scale = 1;
+    if workspace.is_long() {
+        tests = LONG.iter().fold(tests, |tests, (variable, value)| tests.setting(variable, value));
+        scale = 10;
+    }
     let tests = postgres::with_cluster(tests, cluster);
-    let scale = if workspace.is_long() { 10 } else { 1 };
     [
         ("the blocking classes", TYPES, generated),
         ("the types", TYPES, types),
