@@ -152,7 +152,7 @@ impl<F, C: Borrow<Arc<CallState>>> GuardedFuture<F, C> {
         facts.cursor().store(index, Relaxed);
         let at_work = (AtWork::on(facts), AtSite::new(facts, index));
         let called = catch_unwind(AssertUnwindSafe(|| {
-            // Always true. It shows the compiler that there is no value to drop, and the future is then made in this place.
+            // Always true. It shows the compiler that there is no value to drop, and the future is then made where it stays.
             if matches!(*this.state, State::Failed(None)) {
                 this.state.set(State::Running(call()));
             }
