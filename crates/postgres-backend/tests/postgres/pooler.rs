@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use throughline_core::{
-    Effect, ErrorKind, NewMessage, Persistence, Position, Result, Thread, changes::ChangeScope,
+    Effect, ErrorKind, Message, NewMessage, Persistence, Position, Result, Thread, changes::ChangeScope,
     messages::PageFrom,
 };
 use throughline_postgres::{OpenError, PostgresBackend, PostgresOptions};
@@ -161,7 +161,7 @@ async fn addition_behind_a_pooler_waits_for_a_host_that_writes_to_the_thread() {
     scene.cluster.wait_until(waiting, "advisory relation").unwrap();
     sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
     assert_eq!((second.await.unwrap(), third.await.unwrap()), (2, 3));
-    let texts: Vec<_> = everything(&pooled, "t").await.iter().map(|message| message.text()).collect();
+    let texts: Vec<_> = everything(&pooled, "t").await.iter().map(Message::text).collect();
     assert_eq!(texts, ["first", "second", "third"]);
 }
 
