@@ -38,7 +38,7 @@ pub(super) struct WriterState {
     /// The number of its last transaction.
     pub(super) batch: u64,
     /// The number of its fence transactions, as its row in the store has it; `None` if that is not known.
-    pub(super) fences: Option<u64>,
+    pub(super) fence_transactions: Option<u64>,
     /// The threads as it has committed them last.
     pub(super) threads: ThreadCache,
     /// Whether the next transaction deletes old changes in any case.
@@ -327,7 +327,7 @@ async fn finish(
         .part(WRITER)
         .bind(&*state.name)
         .bind(number(state.batch))
-        .bind(number(state.fences.unwrap_or_default()));
+        .bind(number(state.fence_transactions.unwrap_or_default()));
     writing.end(FINISH);
     events.bind(&mut writing);
     let row = writing.fetch(db).await?;

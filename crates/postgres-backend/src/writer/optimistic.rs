@@ -87,14 +87,14 @@ impl Optimistic {
         settings: &Settings,
         db: &mut PgConnection,
         state: &WriterState,
-        fences: u64,
+        fence_transactions: u64,
     ) -> Answer {
         let mut writing = std::mem::take(&mut self.writing);
         writing
             .part(UNFENCED_WRITER)
             .bind(&*state.name)
             .bind(number(state.batch))
-            .bind(number(fences))
+            .bind(number(fence_transactions))
             .expect_rows(1);
         let events = Events::of(&self.staged);
         let taken = events.taken;

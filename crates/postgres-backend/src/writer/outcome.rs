@@ -24,7 +24,7 @@ const RESOLVE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fenc
 pub(super) struct Fenced {
     pub(super) was_committed: bool,
     /// The number of fence transactions so far. A statement that was sent before this one commits only with a lower number.
-    pub(super) fences: u64,
+    pub(super) fence_transactions: u64,
 }
 
 /// Returns whether the transaction with this number was committed.
@@ -47,9 +47,11 @@ pub(super) async fn was_committed(
         let row = sqlx::query(RESOLVE).bind(writer).fetch_one(&mut *db).await?;
         sqlx::raw_sql("COMMIT").execute(db).await?;
         let batch: i64 = row.try_get("batch")?;
-        let fences = counter(row.try_get("fence_transaction_count")?);
-        match (counter(batch), fences) {
-            (Some(_), Some(fences)) => Ok(Fenced { was_committed: batch >= number(number_of_batch), fences }),
+        let fence_transactions = counter(row.try_get("fence_transaction_count")?);
+        match (counter(batch), fence_transactions) {
+            (Some(_), Some(fence_transactions)) => {
+                Ok(Fenced { was_committed: batch >= number(number_of_batch), fence_transactions })
+            }
             _ => Err(damaged("the row of the writer".to_owned())),
         }
     };

@@ -218,7 +218,7 @@ async fn refusal_is_decided_on_the_stored_thread() {
 /// The connection is lost while the statement waits at the server, before it has reached the row of its writer. The fence transaction
 /// finds nothing, and the statement continues after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statement_that_continues_after_its_fence_is_not_applied() {
+async fn statement_that_continues_after_its_fence_transaction_is_not_applied() {
     let Some(installation) = Installation::find() else { return };
     let cluster = Cluster::start(&installation).unwrap();
     let proxy = Proxy::start(&cluster.address()).await.unwrap();
@@ -297,8 +297,12 @@ async fn refused_statement_is_not_applied() {
     assert_eq!(error.effect(), Effect::NotApplied, "{error}");
     database.run("ALTER TABLE throughline.messages DROP CONSTRAINT few").await;
     assert_eq!(db.thread("t").add(NewMessage::user("x")).await.unwrap().message.seq.get(), 3);
-    let fences = "SELECT sum(fence_transaction_count)::bigint FROM throughline.writers";
-    assert_eq!(database.count(fences).await, 0, "the outcome was known without a fence transaction");
+    let fence_transactions = "SELECT sum(fence_transaction_count)::bigint FROM throughline.writers";
+    assert_eq!(
+        database.count(fence_transactions).await,
+        0,
+        "the outcome was known without a fence transaction"
+    );
 }
 
 #[tokio::test]
