@@ -101,7 +101,7 @@ def _expected() -> dict[str, Any]:
 
 
 class _Timed:
-    """Runs a case that asserts how long something takes again if it fails: other programs of the machine can delay it."""
+    """Runs a case that depends on the speed of the machine again if it fails: other programs can delay it."""
 
     ATTEMPTS = 3
 

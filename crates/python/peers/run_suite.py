@@ -143,7 +143,7 @@ def run(peer: Path, suite: dict[str, Any], entries: list[dict[str, Any]], backen
         "waiting": [case for entry in mine if entry.get("waits") for case in entry["cases"]],
         "least": suite.get("ordinary_cases", least) if ordinary else least,
         "word": suite.get("word", "").lower(),
-        "timed": suite.get("timed", []),
+        "timed": suite.get("timed", []) if ordinary else [],
         "ordinary": ordinary,
         "partial": bool(options.pytest),
     }

@@ -78,7 +78,7 @@ pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>
     if failures.is_empty() { Ok(()) } else { Err(format!("failed: {}", failures.join(", ")).into()) }
 }
 
-/// What a run that can do nothing leaves untested, by name.
+/// The checks that a run leaves out if it can do nothing.
 fn untested(peers: &[String], only: Option<&str>) -> String {
     let suites = format!("the suites of {}", peers.join(", "));
     if only.is_some() { suites } else { format!("the Python package: its types, its tests, and {suites}") }

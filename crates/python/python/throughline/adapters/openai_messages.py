@@ -120,6 +120,11 @@ def decode_page(page: Page) -> list[Any]:
     """Returns the objects of the API for the messages of a page."""
     items = []
     for at, (content, stored) in enumerate(page.rows(MEMBERS)):
+        # The common message, without a call of `_own`.
+        if stored.__class__ is dict and stored.get("content") == _TEXT and len(content) == 1 and content[0].__class__ is str:
+            stored["content"] = content[0]
+            items.append(stored)
+            continue
         item = _own(content, stored)
         if item is _OTHER:
             message = page.messages[at]
