@@ -29,7 +29,7 @@ pub(crate) struct ThreadCache {
 struct CachedThread {
     row: ThreadRow,
     text: String,
-    /// Whether the writer has loaded the row again after it had written it, and nobody had changed it. Threads that several
+    /// Whether the writer has loaded the row again after it had written it, and no other writer had changed it. Threads that several
     /// processes write in turn never are.
     is_confirmed: bool,
 }

@@ -30,15 +30,15 @@ use crate::{
 /// After how many positions old changes are deleted.
 const TRIM_EVERY: u64 = 4096;
 
-/// What a writer keeps from one transaction to the next.
+/// The state of a writer from one transaction to the next.
 #[derive(Debug)]
 pub(super) struct WriterState {
     /// The id of the writer in the store.
     pub(super) name: String,
     /// The number of its last transaction.
     pub(super) batch: u64,
-    /// The number of its fence transactions, as its row in the store has it; `None` if that is not known.
-    pub(super) fence_transactions: Option<u64>,
+    /// How often it has run a fence transaction, as its row in the store has it; `None` if that is not known.
+    pub(super) fence_transaction_count: Option<u64>,
     /// The threads as it has committed them last.
     pub(super) threads: ThreadCache,
     /// Whether the next transaction deletes old changes in any case.
@@ -49,13 +49,13 @@ pub(super) struct WriterState {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) decided: Vec<Decided>,
-    /// What it wrote, if it changed anything.
+    /// The changes of it, if there are any.
     pub(super) written: Option<Uncommitted>,
     /// The rows that it wrote, if later writes may be decided on them.
     pub(super) cacheable: Option<StagedRows>,
 }
 
-/// What a transaction wrote, with its id.
+/// The changes of a transaction, with its id.
 #[derive(Debug)]
 pub(super) struct Uncommitted {
     pub(super) written: Written,
@@ -250,7 +250,7 @@ const MARK: &str = concat!(
 const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
     VALUES ($1, $2, $3, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at";
 
-/// The same for a statement that commits by itself. It writes nothing after more fence transactions than the writer knows of, and
+/// The same for a statement that commits by itself. It writes nothing after a fence transaction that the writer does not know of, and
 /// nothing after a later transaction.
 pub(super) const UNFENCED_WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
     VALUES ($1, $2, $3, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at \
@@ -327,7 +327,7 @@ async fn finish(
         .part(WRITER)
         .bind(&*state.name)
         .bind(number(state.batch))
-        .bind(number(state.fence_transactions.unwrap_or_default()));
+        .bind(number(state.fence_transaction_count.unwrap_or_default()));
     writing.end(FINISH);
     events.bind(&mut writing);
     let row = writing.fetch(db).await?;

@@ -80,21 +80,21 @@ impl Optimistic {
         Some(Self { decided, staged, writing, metadata_version: names.version })
     }
 
-    /// Runs the statement. It commits only if the row of the writer has this number of fence transactions: a fence transaction that
-    /// finds no trace of the statement has stopped it.
+    /// Runs the statement. It commits only if the row of the writer has this count: a fence transaction that finds no trace of the
+    /// statement has increased it.
     pub(super) async fn write(
         &mut self,
         settings: &Settings,
         db: &mut PgConnection,
         state: &WriterState,
-        fence_transactions: u64,
+        fence_transaction_count: u64,
     ) -> Answer {
         let mut writing = std::mem::take(&mut self.writing);
         writing
             .part(UNFENCED_WRITER)
             .bind(&*state.name)
             .bind(number(state.batch))
-            .bind(number(fence_transactions))
+            .bind(number(fence_transaction_count))
             .expect_rows(1);
         let events = Events::of(&self.staged);
         let taken = events.taken;

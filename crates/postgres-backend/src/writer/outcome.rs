@@ -19,12 +19,12 @@ use crate::{
 const RESOLVE: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) VALUES ($1, 0, 1, now()) \
     ON CONFLICT (writer) DO UPDATE SET fence_transaction_count = w.fence_transaction_count + 1, seen_at = excluded.seen_at RETURNING w.batch, w.fence_transaction_count";
 
-/// What the row of a writer shows after a fence transaction.
+/// The row of a writer after a fence transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fenced {
     pub(super) was_committed: bool,
-    /// The number of fence transactions so far. A statement that was sent before this one commits only with a lower number.
-    pub(super) fence_transactions: u64,
+    /// How often the writer has run a fence transaction. A statement that was sent before this one commits only with a lower number.
+    pub(super) fence_transaction_count: u64,
 }
 
 /// Returns whether the transaction with this number was committed.
@@ -47,10 +47,10 @@ pub(super) async fn was_committed(
         let row = sqlx::query(RESOLVE).bind(writer).fetch_one(&mut *db).await?;
         sqlx::raw_sql("COMMIT").execute(db).await?;
         let batch: i64 = row.try_get("batch")?;
-        let fence_transactions = counter(row.try_get("fence_transaction_count")?);
-        match (counter(batch), fence_transactions) {
-            (Some(_), Some(fence_transactions)) => {
-                Ok(Fenced { was_committed: batch >= number(number_of_batch), fence_transactions })
+        let fence_transaction_count = counter(row.try_get("fence_transaction_count")?);
+        match (counter(batch), fence_transaction_count) {
+            (Some(_), Some(fence_transaction_count)) => {
+                Ok(Fenced { was_committed: batch >= number(number_of_batch), fence_transaction_count })
             }
             _ => Err(damaged("the row of the writer".to_owned())),
         }

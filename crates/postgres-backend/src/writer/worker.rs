@@ -78,7 +78,7 @@ impl Worker {
         let state = WriterState {
             name: MessageId::mint().as_str().to_owned(),
             batch: 0,
-            fence_transactions: Some(0),
+            fence_transaction_count: Some(0),
             threads: ThreadCache::default(),
             is_trim_due: false,
         };
@@ -186,10 +186,11 @@ impl Worker {
         // Taken out of the link: if this task ends in the middle of the transaction, the connection closes.
         let Some(mut db) = self.link.take() else { return Ended::Failed(batch, Failure::lost()) };
         self.state.batch += 1;
-        if let Some(fence_transactions) = self.state.fence_transactions.filter(|_| !self.state.is_trim_due)
+        if let Some(fence_transaction_count) =
+            self.state.fence_transaction_count.filter(|_| !self.state.is_trim_due)
             && let Some(optimistic) = Optimistic::decide(&self.settings, &mut self.state.threads, &batch)
         {
-            match self.write_at_once(db, batch, optimistic, fence_transactions).await {
+            match self.write_at_once(db, batch, optimistic, fence_transaction_count).await {
                 AtOnce::Ended(ended) => return ended,
                 // Decided again on loaded rows.
                 AtOnce::Stale(same, left) => (db, batch) = (same, left),
@@ -273,17 +274,18 @@ impl Worker {
         mut db: PgConnection,
         mut batch: Vec<Pending>,
         mut optimistic: Optimistic,
-        fence_transactions: u64,
+        fence_transaction_count: u64,
     ) -> AtOnce {
         let since = self.settings.servers.before().position();
         for pending in &mut batch {
             pending.committing = true;
         }
-        let answer = match optimistic.write(&self.settings, &mut db, &self.state, fence_transactions).await {
-            // Another server was promoted in the meantime: the store asks that one.
-            Answer::Committed(_) if !self.link.is_current() => Answer::Unknown(Failure::lost()),
-            answer => answer,
-        };
+        let answer =
+            match optimistic.write(&self.settings, &mut db, &self.state, fence_transaction_count).await {
+                // Another server was promoted in the meantime: the store asks that one.
+                Answer::Committed(_) if !self.link.is_current() => Answer::Unknown(Failure::lost()),
+                answer => answer,
+            };
         let written = match answer {
             Answer::Committed(written) => {
                 self.link.bring_back(db);
@@ -370,11 +372,11 @@ impl Worker {
         let until = Instant::now() + self.settings.options.resolve_limit;
         let mut pause = PAUSE;
         loop {
-            self.state.fence_transactions = None;
+            self.state.fence_transaction_count = None;
             let (name, batch) = (&*self.state.name, self.state.batch);
             match was_committed(&self.settings, &mut self.link, name, batch).await {
                 Ok(fenced) => {
-                    self.state.fence_transactions = Some(fenced.fence_transactions);
+                    self.state.fence_transaction_count = Some(fenced.fence_transaction_count);
                     return Some(fenced.was_committed);
                 }
                 Err(failure) if Instant::now() + pause < until => {

@@ -244,7 +244,7 @@ async fn statement_that_continues_after_its_fence_transaction_is_not_applied() {
     cluster.wait_until(waiting, "0").unwrap();
     let fourth = db.thread("t").add(NewMessage::user("another")).reply().await.unwrap();
     assert_eq!((fourth.output.message.seq.get(), fourth.receipt.position), (4, Some(Position::new(4))));
-    // Later statements know the number of fence transactions.
+    // Later statements know of the fence transaction.
     confirm(&db, "t").await;
     let texts: Vec<_> = everything(&db, "t").await.iter().map(Message::text).collect();
     assert_eq!(texts, ["first", "second", "third", "another", "first", "second"]);
@@ -297,9 +297,9 @@ async fn refused_statement_is_not_applied() {
     assert_eq!(error.effect(), Effect::NotApplied, "{error}");
     database.run("ALTER TABLE throughline.messages DROP CONSTRAINT few").await;
     assert_eq!(db.thread("t").add(NewMessage::user("x")).await.unwrap().message.seq.get(), 3);
-    let fence_transactions = "SELECT sum(fence_transaction_count)::bigint FROM throughline.writers";
+    let fence_transaction_count = "SELECT sum(fence_transaction_count)::bigint FROM throughline.writers";
     assert_eq!(
-        database.count(fence_transactions).await,
+        database.count(fence_transaction_count).await,
         0,
         "the outcome was known without a fence transaction"
     );
