@@ -4,10 +4,8 @@
 //! the target folder. The environments are made while the wheel compiles, and the checks run side by side after that. The step prints how
 //! long each part took.
 //!
-//! The step of `ci` leaves out the suites that take longest. `cargo xtask python` runs all, or those of one peer.
-//!
 //! Without a python3 of version 3.10 or newer, or without the index of its packages, the step is skipped, by name. It is never part of
-//! `cargo xtask test`.
+//! `cargo xtask test`. `cargo xtask python` runs it alone, or the suites of one peer.
 
 mod package;
 mod parts;
@@ -35,50 +33,23 @@ const PACKAGE: &str = "crates/python";
 /// The check that the oldest supported version passes.
 const VERSION: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
 
-/// The peers of the step of `ci`. The suites of the others take longer than all of these.
-const IN_CI: [&str; 3] = ["chatkit", "langgraph", "pydantic_ai"];
-
-/// The longest time limit of a suite that the step of `ci` runs, in seconds.
-const LIMIT_IN_CI: u64 = 300;
-
-/// Checks the package, and the peers with their short suites.
+/// Checks the package and all peers.
 pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
-    if workspace.is_long() {
-        return check(workspace, skips, None);
-    }
-    skips.add(
-        format!(
-            "the suites of the other peers than {}, and those with a limit above {LIMIT_IN_CI} s",
-            IN_CI.join(", ")
-        ),
-        "they take longer than the rest of the step: `cargo xtask python` runs them",
-    );
-    let mut peers = peers::named(workspace, None)?;
-    peers.retain(|peer| IN_CI.contains(&peer.as_str()));
-    check_peers(workspace, skips, (&peers, LIMIT_IN_CI), None)
+    check(workspace, skips, None)
 }
 
 /// Checks the package and all peers, or only one peer.
 pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>) -> Result {
-    check_peers(workspace, skips, (&peers::named(workspace, peer)?, u64::MAX), peer)
-}
-
-/// Checks the suites of the peers whose limits are not longer, and the package unless only one peer is asked for.
-fn check_peers(
-    workspace: &Workspace,
-    skips: &mut Skips,
-    (peers, longest): (&[String], u64),
-    peer: Option<&str>,
-) -> Result {
+    let peers = peers::named(workspace, peer)?;
     if !workspace.program("python3").args(["-c", VERSION]).succeeds() {
-        skips.add(untested(peers, peer), "there is no python3 of version 3.10 or newer");
+        skips.add(untested(&peers, peer), "there is no python3 of version 3.10 or newer");
         return Ok(());
     }
     let mut times = Vec::new();
-    let (tools, wheel, peers) = match prepare(workspace, peers, &mut times)? {
+    let (tools, wheel, peers) = match prepare(workspace, &peers, &mut times)? {
         Installation::Complete(prepared) => prepared,
         Installation::Impossible(why) => {
-            skips.add(untested(peers, peer), why);
+            skips.add(untested(&peers, peer), why);
             return Ok(());
         }
     };
@@ -89,8 +60,7 @@ fn check_peers(
     install(workspace, &wheel, peers.iter().map(Peer::python).chain(peer.is_none().then_some(&tools)))?;
     times.push(("installing the wheel".to_owned(), start.elapsed()));
 
-    let parts =
-        parts(workspace, (&peers, longest), peer.is_none().then_some((&tools, &wheel)), cluster.as_ref())?;
+    let parts = parts(workspace, &peers, peer.is_none().then_some((&tools, &wheel)), cluster.as_ref())?;
     let ended = parts::run(parts, parts_at_once(), &peers::work(workspace)?)?;
     for peer in &peers {
         peer.collect(workspace, skips)?;
@@ -208,7 +178,7 @@ fn install<'a>(
 /// All checks, those that take longest first.
 fn parts(
     workspace: &Workspace,
-    (peers, longest): (&[Peer], u64),
+    peers: &[Peer],
     package: Option<(&Environment, &Wheel)>,
     cluster: Option<&Cluster>,
 ) -> Result<Vec<Part>> {
@@ -216,7 +186,6 @@ fn parts(
     for peer in peers {
         parts.extend(peer.parts(workspace, cluster)?);
     }
-    parts.retain(|(seconds, _)| *seconds <= longest);
     if let Some((tools, wheel)) = package {
         parts.extend(package::parts(workspace, tools, wheel, cluster));
     }
