@@ -29,7 +29,7 @@ Options of test and ci:
 Options of ci:
     --quick                only the inner loop: the steps that `list` marks with a star
     --only STEP[,STEP]     only these steps, in the order of the list; can be given more than once
-    --long                 ten times as much of what the step `reliability` does, and the step `python` on all backends: hours, not minutes
+    --long                 ten times as much of what the step `reliability` does: an hour, not minutes
 
 Options of python:
     --long                 each suite on each of its backends, as often as it says

@@ -411,8 +411,10 @@ def test_the_interpreter_ends_with_writers_at_work(name: str, tmp_path: Path) ->
 
 def test_ctrl_c_ends_a_blocking_wait(path: str) -> None:
     program = """
-        import sys, time
+        import signal, sys, time
         from throughline import sync
+        # A shell starts a background job with the signal ignored, and Python then keeps that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         store = sync.open(sys.argv[1])
         store.thread("t").add("user", "x")
         print("ready", flush=True)

@@ -101,12 +101,6 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step { name: "browser", summary: "the web page in a real Chromium", quick: false, run: browser::run },
     Step {
-        name: "python",
-        summary: "the Python package, and the suites of its peers",
-        quick: false,
-        run: python::run,
-    },
-    Step {
         name: "package",
         summary: "the packages compile, and a project outside builds on them",
         quick: false,

@@ -43,7 +43,7 @@ async fn rel_28_hosts_never_write_to_a_replaced_primary() {
     // An addition to a thread that the host knows is one statement, and the server behind the cut connection may have received it.
     let first = db.thread("t0").add(NewMessage::user("x")).deadline(Duration::from_secs(3)).await;
     assert_ne!(effect(&first), Effect::Applied, "{first:?}");
-    // Once the host has given up to find out the outcome of that one, a write finds no server that it may use.
+    // After the time limit for the outcome of that one, a write finds no server that it may use.
     let answer = db.thread("t0").add(NewMessage::user("x")).deadline(Duration::from_secs(12)).await;
     assert_eq!(effect(&answer), Effect::NotApplied, "{answer:?}");
     let error = answer.unwrap_err();

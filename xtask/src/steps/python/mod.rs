@@ -4,8 +4,8 @@
 //! the target folder. The environments are made while the wheel compiles, and the checks run side by side after that. The step prints how
 //! long each part took.
 //!
-//! Without a python3 of version 3.10 or newer, or without the index of its packages, the step is skipped, by name. It is never part of
-//! `cargo xtask test`. `cargo xtask python` runs it alone, or the suites of one peer.
+//! Without a python3 of version 3.10 or newer, or without the index of its packages, the step is skipped, by name. It is no part of
+//! `cargo xtask test` or `cargo xtask ci`. `cargo xtask python` runs it, or the suites of one peer.
 
 mod package;
 mod parts;
@@ -32,11 +32,6 @@ const PACKAGE: &str = "crates/python";
 
 /// The check that the oldest supported version passes.
 const VERSION: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
-
-/// Checks the package and all peers.
-pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
-    check(workspace, skips, None)
-}
 
 /// Checks the package and all peers, or only one peer.
 pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>) -> Result {
