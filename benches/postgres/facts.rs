@@ -5,10 +5,9 @@ use throughline::{Content, MessageId, Timestamp};
 use throughline_postgres_cluster::Cluster;
 
 use crate::{
-    Failure,
+    Failure, concurrent_calls,
     pool::{INSERT, SCHEMA},
     text::TEXT,
-    writers,
 };
 
 /// The other facts of a write: a thread summary, a change entry and the position of the store. The list of threads has
@@ -88,7 +87,7 @@ impl Facts {
             let pool = pool.clone();
             async move { write(&pool, sent, i64::try_from(task)?).await }
         };
-        writers::rate(tasks, span, write).await
+        concurrent_calls::per_second(tasks, span, write).await
     }
 }
 

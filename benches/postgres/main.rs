@@ -10,6 +10,8 @@
 
 #[path = "../kit/arguments.rs"]
 mod arguments;
+#[path = "../kit/concurrent_calls.rs"]
+mod concurrent_calls;
 mod connections;
 mod contenders;
 mod facts;
@@ -27,8 +29,6 @@ mod stack;
 mod tasks;
 #[path = "../kit/text.rs"]
 mod text;
-#[path = "../kit/writers.rs"]
-mod writers;
 
 use std::error::Error;
 

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use throughline::{Content, MessageId};
 use throughline_postgres_cluster::Cluster;
 
-use crate::{Failure, text::TEXT, writers};
+use crate::{Failure, concurrent_calls, text::TEXT};
 
 /// Messages with an id and a sequence number in their thread, and a unique index for each.
 pub(crate) const SCHEMA: &str = "CREATE TABLE messages (
@@ -68,6 +68,6 @@ impl Pool {
                 Ok(())
             }
         };
-        writers::rate(tasks, span, insert).await
+        concurrent_calls::per_second(tasks, span, insert).await
     }
 }

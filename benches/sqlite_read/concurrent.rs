@@ -7,10 +7,9 @@ use std::{
 };
 
 use throughline::{NewMessage, Thread, messages::PageFrom};
-use tokio::task::JoinSet;
 
 use crate::{
-    Failure, PAGE,
+    Failure, PAGE, concurrent_calls,
     figures::{figure, median, ratio},
     filled::FilledStore,
     raw::Raw,
@@ -64,24 +63,12 @@ pub(crate) async fn compare(store: &FilledStore, rounds: usize) -> Result<(), Fa
 
 /// Returns pages per second of all readers together.
 async fn read(contender: &Contender) -> Result<f64, Failure> {
-    let begun = Instant::now();
-    let mut readers = JoinSet::new();
-    for _ in 0..READERS {
+    let contender = contender.clone();
+    let page = move |_| {
         let contender = contender.clone();
-        readers.spawn(async move {
-            let mut pages = 0_u64;
-            while begun.elapsed() < SPAN {
-                contender.page().await?;
-                pages += 1;
-            }
-            Ok::<_, Failure>(pages)
-        });
-    }
-    let mut pages = 0;
-    while let Some(reader) = readers.join_next().await {
-        pages += reader??;
-    }
-    Ok(pages as f64 / begun.elapsed().as_secs_f64())
+        async move { contender.page().await }
+    };
+    concurrent_calls::per_second(READERS, SPAN, page).await
 }
 
 /// A task that adds messages sequentially until it is stopped.

@@ -8,6 +8,8 @@
 #[path = "../kit/arguments.rs"]
 mod arguments;
 mod concurrent;
+#[path = "../kit/concurrent_calls.rs"]
+mod concurrent_calls;
 #[path = "../kit/figures.rs"]
 mod figures;
 mod filled;

@@ -8,6 +8,8 @@
 
 #[path = "../kit/arguments.rs"]
 mod arguments;
+#[path = "../kit/concurrent_calls.rs"]
+mod concurrent_calls;
 mod contenders;
 mod facts;
 #[path = "../kit/figures.rs"]
@@ -24,8 +26,6 @@ mod stack;
 mod tasks;
 #[path = "../kit/text.rs"]
 mod text;
-#[path = "../kit/writers.rs"]
-mod writers;
 
 use std::error::Error;
 

@@ -13,10 +13,9 @@ use sqlx::sqlite::{
 use throughline::{Content, MessageId};
 
 use crate::{
-    Failure,
+    Failure, concurrent_calls,
     row::{INSERT, SCHEMA},
     text::TEXT,
-    writers,
 };
 
 /// Inserts through a sqlx pool; each insert is a durable transaction.
@@ -57,6 +56,6 @@ impl Pool {
                 Ok(())
             }
         };
-        writers::rate(tasks, span, insert).await
+        concurrent_calls::per_second(tasks, span, insert).await
     }
 }
