@@ -158,13 +158,15 @@ impl Optimistic {
             Ok(Some(first)) if first > 0 => {
                 Ok(Written { base: first - 1, taken, timeline: None, is_heard: true })
             }
-            _ => Err(PersistError::new(
-                ErrorKind::Unavailable,
-                "the write was committed, and its position could not be read",
-            )
-            .with_effect(Effect::Applied)),
+            _ => Err(applied_without_position()),
         }
     }
+}
+
+/// Returns the error of a write that was committed, but whose answer cannot be given.
+pub(super) fn applied_without_position() -> PersistError {
+    PersistError::new(ErrorKind::Unavailable, "the write was committed, and its position could not be read")
+        .with_effect(Effect::Applied)
 }
 
 /// The first change event of the statement. It contains the id of a message, so no other event equals it.

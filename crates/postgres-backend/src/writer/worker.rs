@@ -19,7 +19,7 @@ use super::{
     attempt::{Prepared, Unprepared, WriterState, Written, commit, prepare, roll_back},
     decide::Decided,
     link::in_time,
-    optimistic::{Answer, Optimistic},
+    optimistic::{Answer, Optimistic, applied_without_position},
     outcome::was_committed,
 };
 use crate::{
@@ -322,7 +322,8 @@ impl Worker {
                 }
                 let found = match self.link.get().await {
                     Ok(db) => optimistic.find(&self.settings, db, since).await,
-                    Err(failure) => Err(failure.to_persist(Phase::Commit)),
+                    // The fence transaction has shown that the statement was committed.
+                    Err(_) => Err(applied_without_position()),
                 };
                 match found {
                     Ok(written) => written,
