@@ -44,9 +44,11 @@ impl AuditRow {
         insert_audit(db, &[entry.into()])
     }
 
-    /// Returns the number of the last record.
+    /// Returns the number of the last record: the one that the store has counted, or a later one of another program.
     pub(crate) fn last(db: &Connection) -> rusqlite::Result<AuditNumber> {
-        let last: i64 = db.prepare_cached("SELECT audit FROM store")?.query_row([], |row| row.get(0))?;
+        let last: i64 = db
+            .prepare_cached("SELECT max(audit, coalesce((SELECT max(number) FROM audit), 0)) FROM store")?
+            .query_row([], |row| row.get(0))?;
         Ok(AuditNumber::new(u64::try_from(last).unwrap_or_default()))
     }
 
@@ -105,4 +107,28 @@ fn hash(row: &Row<'_>, at: usize) -> Option<AuditDigest> {
 
 fn checksum(number: i64, tenant: &str, thread: Option<&str>, hash: &[u8], body: &[u8]) -> i64 {
     Checksum::new().integer(number).text(tenant).optional_text(thread).bytes(hash).bytes(body).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::create_tables;
+
+    /// A copy of the store skips the records that it has, as the next record of the writer follows the last one.
+    #[test]
+    fn a_record_that_another_program_has_added_is_the_last_one() {
+        let db = Connection::open_in_memory().unwrap();
+        create_tables(&db).unwrap();
+        let last = || (AuditRow::last(&db).unwrap().get(), AuditRow::end(&db).unwrap().number().get());
+        assert_eq!(last(), (0, 1));
+        let foreign =
+            "INSERT INTO audit (number, tenant, checksum, hash, body) VALUES (?1, 't', 0, zeroblob(32), '')";
+        db.execute(foreign, [1]).unwrap();
+        assert_eq!(last(), (1, 2));
+        let counted: i64 = db.query_row("SELECT audit FROM store", [], |row| row.get(0)).unwrap();
+        assert_eq!(counted, 0);
+        // The last record that the store has counted is missing.
+        db.execute("UPDATE store SET audit = 5", []).unwrap();
+        assert_eq!(last(), (5, 6));
+    }
 }
