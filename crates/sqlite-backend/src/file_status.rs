@@ -116,6 +116,42 @@ mod tests {
         assert_eq!(length_at(&path).unwrap(), 5000);
     }
 
+    /// The kernel gives files the time of the last clock tick, and at least that of the last precise time. A change keeps that
+    /// time, unless a look has asked for it since: then the kernel gives the file a precise, later one.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_look_leaves_the_next_change_without_a_precise_time() {
+        use std::os::unix::fs::FileExt as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("looked-at");
+        let [file, other] = [&path, &directory.path().join("other")].map(|path| File::create(path).unwrap());
+        let changed_at = |file: &File| file.metadata().unwrap().modified().unwrap();
+        // Whether a change of the file after a look keeps the time of the change before it.
+        let keeps = |look: &dyn Fn()| {
+            file.write_at(b"1", 0).unwrap();
+            // A precise time, which the next changes of all files have until the clock ticks.
+            changed_at(&other);
+            other.write_at(b"1", 0).unwrap();
+            let precise = changed_at(&other);
+            file.write_at(b"2", 0).unwrap();
+            look();
+            file.write_at(b"3", 0).unwrap();
+            changed_at(&file) == precise
+        };
+        // The clock may tick in between, and other programs ask for times too.
+        let is_kept = |look: &dyn Fn()| (0..1000).any(|_| keeps(look));
+        assert!(is_kept(&|| {
+            identity(&path).unwrap();
+        }));
+        assert!(is_kept(&|| {
+            length_at(&path).unwrap();
+        }));
+        assert!(is_kept(&|| {
+            length(&file).unwrap();
+        }));
+    }
+
     #[test]
     fn a_missing_file_is_reported_as_not_found() {
         let missing = tempfile::tempdir().unwrap().path().join("f");
