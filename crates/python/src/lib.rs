@@ -45,7 +45,7 @@ mod _throughline {
         message::{Added, Damaged, Message},
         page::Page,
         plugin::register_loop,
-        process::{after_fork_in_child, at_exit},
+        process::{after_fork_in_child, after_fork_in_parent, at_exit, before_fork},
         store::open,
     };
 

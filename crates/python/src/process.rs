@@ -4,10 +4,13 @@
 //! was made; a fork begins the next generation, and an older handle refuses every call. It also releases nothing when it is dropped:
 //! its connections and locks are those of the parent.
 //!
+//! Before a fork, the stores leave SQLite, whose locks the child inherits too: [`before_fork`].
+//!
 //! Every lock of this module is taken only by a thread that is attached to the interpreter, and released before it detaches. The
 //! thread that forks is attached too, so that the child never inherits a lock that another thread holds.
 
 use std::{
+    cell::RefCell,
     mem,
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,7 +20,7 @@ use std::{
 };
 
 use pyo3::prelude::*;
-use throughline::{Effect, ErrorKind, PersistError};
+use throughline::{Effect, ErrorKind, PersistError, sqlite::ForkGuard};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{completion, error, store};
@@ -99,9 +102,34 @@ impl<T> Drop for Owned<T> {
     }
 }
 
+/// The time that a fork waits for the stores to leave SQLite: a long read or a disk that hangs takes longer, and the fork does not wait for it.
+const FORK_LIMIT: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// Held by the thread that forks, from before the fork until after it.
+    static FORK_GUARD: RefCell<Option<ForkGuard>> = const { RefCell::new(None) };
+}
+
+/// Keeps the stores from using SQLite: `os.register_at_fork` calls it before the fork.
+#[pyfunction]
+pub(crate) fn before_fork(py: Python<'_>) {
+    // A store that answers a call may need the interpreter before it leaves SQLite.
+    py.detach(|| {
+        let guard = ForkGuard::new(FORK_LIMIT);
+        FORK_GUARD.with(|held| *held.borrow_mut() = Some(guard));
+    });
+}
+
+/// Lets the stores go on: `os.register_at_fork` calls it in the parent.
+#[pyfunction]
+pub(crate) fn after_fork_in_parent() {
+    FORK_GUARD.with(|held| drop(held.borrow_mut().take()));
+}
+
 /// Begins the next generation: `os.register_at_fork` calls it in the child.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
+    FORK_GUARD.with(|held| drop(held.borrow_mut().take()));
     GENERATION.fetch_add(1, Ordering::Relaxed);
     // Its threads do not exist here, so that it can neither be used nor shut down.
     mem::forget(RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -300,6 +300,49 @@ def test_a_handle_is_refused_after_a_fork(path: str) -> None:
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
+def test_a_child_opens_a_store_of_its_own_while_the_parent_writes(path: str) -> None:
+    # SQLite has locks for the whole process. A child that inherits one from a thread at work never gets it.
+    program = """
+        import faulthandler, os, sys, threading
+        from throughline import sync
+
+        path = sys.argv[1]
+        store = sync.open(path)
+        is_over = threading.Event()
+        counts = [0] * 4
+
+        def write(number):
+            while not is_over.is_set():
+                store.thread(f"t{number}").add("user", "x")
+                store.thread(f"t{number}").page(1)
+                counts[number] += 1
+
+        writers = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(len(counts))]
+        for writer in writers:
+            writer.start()
+        for child in range(40):
+            pid = os.fork()
+            if pid == 0:
+                faulthandler.dump_traceback_later(20, exit=True)
+                with sync.open(f"{path}.{child}") as own:
+                    own.thread("t").add("user", "child")
+                    assert len(own.thread("t").page()) == 1
+                os._exit(0)
+            _, status = os.waitpid(pid, 0)
+            assert os.waitstatus_to_exitcode(status) == 0, (child, status)
+        is_over.set()
+        for writer in writers:
+            writer.join()
+        for number, count in enumerate(counts):
+            assert count > 0
+            assert store.thread(f"t{number}").summary().messages == count
+        store.close()
+        print("done")
+    """
+    done = python(program, path, limit=120)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
 def test_a_fork_inside_of_a_loop_is_refused(path: str) -> None:
     program = """
         import asyncio, os, sys

@@ -52,12 +52,14 @@ mod failure;
 mod fair_queue;
 mod file_guard;
 mod file_status;
+mod fork_barrier;
 mod health;
 mod maintenance;
 mod metadata_index;
 mod open;
 mod options;
 mod pause;
+mod per_process;
 mod queue;
 mod read;
 mod read_only;
@@ -73,6 +75,7 @@ mod writer;
 pub use self::failpoint::Failpoint;
 pub use self::{
     backend::SqliteBackend,
+    fork_barrier::ForkGuard,
     health::{Alarm, Condition, Health, WriterStep, WriterWait},
     maintenance::{
         Backup, BackupError, Compaction, Damage, Maintenance, Part, ProvenBackup, RebuiltStore, Storage,

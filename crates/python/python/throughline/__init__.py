@@ -121,7 +121,11 @@ def open(
     return Opening(_arguments(url, tenant, create, search, layers, deadline, options))
 
 
-_os.register_at_fork(after_in_child=_throughline.after_fork_in_child)
+_os.register_at_fork(
+    before=_throughline.before_fork,
+    after_in_parent=_throughline.after_fork_in_parent,
+    after_in_child=_throughline.after_fork_in_child,
+)
 _os.register_at_fork(after_in_child=_plugin_loop.forget)
 _atexit.register(_throughline.at_exit)
 

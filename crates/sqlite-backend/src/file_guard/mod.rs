@@ -38,8 +38,6 @@ mod lost_copies;
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(target_os = "linux")]
-mod per_process;
-#[cfg(target_os = "linux")]
 mod registry;
 #[cfg(target_os = "linux")]
 mod scan;

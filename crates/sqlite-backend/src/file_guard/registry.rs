@@ -14,9 +14,11 @@ use std::{
 use super::{
     Identity,
     files::{Files, descriptors},
+};
+use crate::{
+    file_status::identity,
     per_process::{Inherit, PerProcess},
 };
-use crate::file_status::identity;
 
 #[derive(Debug, Default)]
 struct Registry {

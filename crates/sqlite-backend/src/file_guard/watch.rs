@@ -19,7 +19,7 @@ use nix::{
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor},
 };
 
-use super::per_process::{Inherit, PerProcess};
+use crate::per_process::{Inherit, PerProcess};
 
 /// How long a count of the descriptors is valid if no watch can be set.
 const FRESH: Duration = Duration::from_millis(10);

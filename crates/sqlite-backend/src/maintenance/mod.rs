@@ -35,6 +35,7 @@ pub use self::{
 use self::{compact::Compactor, source::Source};
 use crate::{
     error::EngineError,
+    fork_barrier,
     health::{Condition, Health, HealthState},
     writer::{Submission, wal_length, wal_path_of},
 };
@@ -328,6 +329,7 @@ async fn on_a_thread<T: Send + 'static>(work: impl FnOnce(&Stop) -> Result<T> + 
     let _waiting = Waiting(stop.clone());
     let done = tokio::task::spawn_blocking(move || {
         stop.check()?;
+        let _inside = fork_barrier::enter();
         work(&stop)
     });
     done.await.unwrap_or_else(|error| {

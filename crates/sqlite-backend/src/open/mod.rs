@@ -28,6 +28,7 @@ use crate::{
     error::EngineError,
     failpoint::Failpoint,
     file_guard::is_inherited,
+    fork_barrier,
     metadata_index::{self, DeclareError, too_many},
     pause,
     read::Readers,
@@ -46,7 +47,11 @@ pub(crate) async fn open_read_only(options: SqliteOptions, path: &Path) -> Resul
     let path = Arc::<Path>::from(file::resolve(path)?);
     let examined = {
         let path = Arc::clone(&path);
-        tokio::task::spawn_blocking(move || read_only::examine(&path)).await
+        tokio::task::spawn_blocking(move || {
+            let _inside = fork_barrier::enter();
+            read_only::examine(&path)
+        })
+        .await
     };
     let (tokenizer, indexed) = match examined {
         Ok(examined) => examined?,

@@ -18,6 +18,7 @@ use crate::{
     cause::Cause,
     connection::connect_to_read,
     error::EngineError,
+    fork_barrier,
     read_only::Access,
     reader_barrier::{Parked, ReaderBarrier},
 };
@@ -105,6 +106,8 @@ impl Reader {
     pub(super) fn work(mut self) {
         // Waking a caller runs code of the caller's runtime. A panic there must not affect the next read.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {}
+        let _inside = fork_barrier::enter();
+        drop(self);
     }
 
     fn serve(&mut self) {
@@ -122,6 +125,7 @@ impl Reader {
 
     /// Runs the work in a transaction, so that its answer is one snapshot.
     fn read(&mut self, work: Work, stage: &Arc<Stage>) -> Result<ReadResult> {
+        let _on_sqlite = fork_barrier::enter();
         let reader_barrier = Arc::clone(&self.reader_barrier);
         // Held until the transaction has ended, also after a panic: until then the transaction blocks a checkpoint.
         let inside = reader_barrier.enter();

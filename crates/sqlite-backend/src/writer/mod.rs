@@ -46,7 +46,8 @@ pub(crate) use self::{
     wal::{length as wal_length, path_of as wal_path_of, with_suffix},
 };
 use crate::{
-    OpenError, SqliteOptions, health::HealthState, open, queue::Queue, reader_barrier::ReaderBarrier,
+    OpenError, SqliteOptions, fork_barrier, health::HealthState, open, queue::Queue,
+    reader_barrier::ReaderBarrier,
 };
 
 /// A handle of the writer. When it is dropped, the writer applies the admitted writes and ends.
@@ -97,6 +98,7 @@ impl Writer {
                 (Arc::clone(&path), Arc::clone(&queue), Arc::clone(&health_state));
             let (options, commits) = (options.clone(), commits.clone());
             move || {
+                let inside = fork_barrier::enter();
                 let connection = match open::bootstrap(&path, &options) {
                     Ok(connection) => connection,
                     Err(error) => return drop(opened.send(Err(error))),
@@ -106,6 +108,7 @@ impl Writer {
                 // Reports a disk that is short of space, and a WAL that an earlier process left long, before the first
                 // write.
                 worker.maintain_file();
+                drop(inside);
                 // Without the watchdog thread a hanging disk shows only in the health that a caller requests.
                 drop(worker.health_state.watch(&worker.path));
                 // The caller that opened the store may have left; the queue is closed then, and the thread ends.

@@ -30,6 +30,7 @@ use crate::{
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
     file_guard::FileGuard,
+    fork_barrier,
     health::{Alarm, Condition, HealthState, WriterStep},
     metadata_index::MetadataWork,
     open::OpenError,
@@ -163,10 +164,12 @@ impl Worker {
     pub(super) fn work(mut self) -> Result<()> {
         // A panic drops the current writes, which answers them, and the connection, which rolls back.
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
+            let _inside = fork_barrier::enter();
             self.health_state.end_step();
             self.connection = None;
             self.failure_tracker.record_failure(&self.health_state, "the writer panicked");
         }
+        let _inside = fork_barrier::enter();
         let _closed = Closed(Arc::clone(&self.health_state));
         if self.should_reopen() {
             // The index and the last checkpoint need a connection.
@@ -218,7 +221,9 @@ impl Worker {
             .into_iter()
             .flatten()
             .min();
-            match self.queue.wait(took_one, idle) {
+            let woken = self.queue.wait(took_one, idle);
+            let _inside = fork_barrier::enter();
+            match woken {
                 Woken::ForWrites => {
                     took_one = self.serve_writes() == 1;
                     if self.index.is_due() {

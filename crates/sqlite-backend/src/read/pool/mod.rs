@@ -24,6 +24,7 @@ use crate::{
     OpenError,
     error::EngineError,
     fair_queue::{FairQueue, Queued as _},
+    fork_barrier,
     reader_barrier::ReaderBarrier,
 };
 
@@ -219,10 +220,12 @@ impl Pool {
         let failed = |source| OpenError::Io { path: pool.path.to_path_buf(), source };
         let (opened, on_opened) = oneshot::channel();
         pool.start(|mut reader, permit| {
+            let inside = fork_barrier::enter();
             let connected = reader.connect().map(drop);
             let is_open = connected.is_ok();
             // Before the answer, so that the first read finds it idle.
             reader.mark_idle();
+            drop(inside);
             // The caller that opens the store may have left: the readers are closed then.
             drop(opened.send(connected));
             if is_open {

@@ -7,7 +7,7 @@ use throughline_core::backend::OwnerProcess;
 /// A mutex that a forked child does not share with its parent. A thread of the parent may hold the lock at the fork,
 /// and the child has no such thread to release it. So the child begins with a new, unlocked mutex.
 #[derive(Debug)]
-pub(super) struct PerProcess<T: 'static>(OnceLock<Box<Node<T>>>);
+pub(crate) struct PerProcess<T: 'static>(OnceLock<Box<Node<T>>>);
 
 /// The value of one process. The next node belongs to a child, in the memory of the child.
 #[derive(Debug)]
@@ -18,23 +18,23 @@ struct Node<T: 'static> {
 }
 
 /// The initial value in a process.
-pub(super) trait Inherit: Default {
+pub(crate) trait Inherit: Default {
     /// Returns the value for a forked child, from that of its parent, which no code in the child uses otherwise. The
     /// parent's lock may stay held forever.
     fn inherit(parent: &Mutex<Self>) -> Self;
 }
 
 impl<T: Inherit> PerProcess<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(OnceLock::new())
     }
 
-    pub(super) fn lock(&'static self) -> MutexGuard<'static, T> {
+    pub(crate) fn lock(&'static self) -> MutexGuard<'static, T> {
         self.of_this_process().lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates the value of a forked child, unless it exists.
-    pub(super) fn inherit(&'static self) {
+    pub(crate) fn inherit(&'static self) {
         self.of_this_process();
     }
 
