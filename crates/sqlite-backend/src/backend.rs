@@ -15,11 +15,12 @@ use throughline_core::{
 
 use crate::{
     Maintenance, OpenError, SqliteOptions,
+    adaptive_spin::AdaptiveSpin,
     blob::{BlobFolder, BlobRef, large_contents},
     error::{EngineError, Phase},
     file_guard,
     open::KeyFile,
-    queue::{AdaptiveSpin, Committed, Times, Work, Write, lost},
+    queue::{Committed, Times, Work, Write, lost},
     read::Readers,
     writer::Writer,
 };
@@ -154,8 +155,8 @@ impl SqliteBackend {
     /// Sends work to the writer and waits until it is committed.
     async fn commit(&self, permit: QueuePermit, work: Work, bytes: usize, times: Times) -> Result<Committed> {
         let submission = &self.writer.submission;
-        let answer = submission.send(permit, work, bytes, times);
-        let answer = self.adaptive_spin.wait(answer, || submission.admission.has_one()).await;
+        let mut answer = submission.send(permit, work, bytes, times);
+        let answer = self.adaptive_spin.wait(&mut answer, || submission.admission.has_one()).await;
         // The writer answers every write, even after a panic.
         answer.unwrap_or_else(|| Err(unanswered()))
     }

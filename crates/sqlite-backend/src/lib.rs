@@ -40,6 +40,7 @@
 //! [`SqliteOptions`] sets all limits: how many calls may wait, for how long, and how large a message may be. A call
 //! that cannot be served in time fails as `Overloaded` or `Busy`, and nothing of it was applied.
 
+mod adaptive_spin;
 mod audit_log;
 mod backend;
 mod blob;

@@ -19,6 +19,7 @@ __all__ = [
     "after_fork_in_child",
     "after_fork_in_parent",
     "at_exit",
+    "before_fork",
     "content_json",
     "mint_id",
     "open",

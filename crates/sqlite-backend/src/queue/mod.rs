@@ -1,6 +1,5 @@
 //! The queue of the writer: admitted writes, in arrival order for each tenant.
 
-mod adaptive_spin;
 mod pending;
 
 use std::{
@@ -9,14 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::adaptive_spin::is_multicore;
-pub(crate) use self::{
-    adaptive_spin::AdaptiveSpin,
-    pending::{Committed, Pending, Stage, Times, Work, Write, lost},
-};
 use throughline_core::backend::closed;
 
-use crate::fair_queue::FairQueue;
+pub(crate) use self::pending::{Committed, Pending, Stage, Times, Work, Write, lost};
+use crate::{adaptive_spin::is_multicore, fair_queue::FairQueue};
 
 /// The time for which the writer spins after a write of a lone caller, which may send the next one at once: about the
 /// cost of a wakeup.
@@ -104,7 +99,7 @@ impl Queue {
     /// Waits for a write, for at most `idle` if that is set.
     ///
     /// After a write of a lone caller the writer spins for a moment before it sleeps, if a write arrived in time the
-    /// last time: see [`AdaptiveSpin`]. After several callers it sleeps at once, so that their next writes gather.
+    /// last time: see [`AdaptiveSpin`](crate::adaptive_spin::AdaptiveSpin). After several callers it sleeps at once, so that their next writes gather.
     pub(crate) fn wait(&self, after_a_lone_caller: bool, idle: Option<Duration>) -> Woken {
         let mut state = self.state();
         if !state.waiting.is_empty() {

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use throughline_core::{ReadResult, Result, TenantId};
 use tokio::{sync::oneshot, time::timeout_at};
 
-use crate::{error::EngineError, fair_queue::Queued};
+use crate::{adaptive_spin::AdaptiveSpin, error::EngineError, fair_queue::Queued};
 
 /// The work that runs on a reader thread.
 pub(super) type Work = Box<dyn FnOnce(&Connection) -> Result<ReadResult> + Send>;
@@ -103,8 +103,17 @@ impl fmt::Debug for Call {
 }
 
 impl Caller {
+    /// Waits for the answer of the reader that has the read. Spins while `is_alone` holds.
+    pub(super) async fn answer_soon(
+        mut self,
+        spin: &AdaptiveSpin,
+        is_alone: impl Fn() -> bool,
+    ) -> Result<ReadResult> {
+        spin.wait(&mut self.answer, is_alone).await.unwrap_or_else(|| Err(EngineError::ReaderLost.into()))
+    }
+
     /// Waits for the answer of the reader that has the read.
-    pub(super) async fn answer(mut self) -> Result<ReadResult> {
+    async fn answer(mut self) -> Result<ReadResult> {
         (&mut self.answer).await.unwrap_or_else(|_| Err(EngineError::ReaderLost.into()))
     }
 

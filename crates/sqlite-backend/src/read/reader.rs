@@ -40,6 +40,8 @@ pub(super) struct Reader {
     connection: Option<Connection>,
     parked: Arc<Parked>,
     page_cache_reserve: PageCacheReserve,
+    /// Whether the previous read was the only one, and its caller may send the next one at once.
+    after_lone_read: bool,
     /// The call that it took from the queue at the end of the previous read.
     next: Option<Call>,
 }
@@ -63,6 +65,7 @@ impl Reader {
             connection: None,
             parked,
             page_cache_reserve,
+            after_lone_read: false,
             next: None,
         }
     }
@@ -111,9 +114,12 @@ impl Reader {
     }
 
     fn serve(&mut self) {
-        while let Some(call) = self.next.take().or_else(|| self.waiting.wait(&self.wakeup)) {
+        while let Some(call) =
+            self.next.take().or_else(|| self.waiting.wait(&self.wakeup, self.after_lone_read))
+        {
             let Call { tenant, work, stage, answer } = call;
             let result = stage.begin().then(|| self.read(work, &stage));
+            self.after_lone_read = self.waiting.has_one_caller();
             // Before the answer, so that an answered caller finds its reader free.
             self.next = self.waiting.next_or_idle(&self.wakeup, Some(&tenant));
             if let Some(result) = result {

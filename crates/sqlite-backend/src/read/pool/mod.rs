@@ -6,10 +6,14 @@
 
 use std::{
     collections::HashMap,
-    mem,
+    hint, mem,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -22,6 +26,7 @@ use super::{
 };
 use crate::{
     OpenError,
+    adaptive_spin::{AdaptiveSpin, is_multicore},
     error::EngineError,
     fair_queue::{FairQueue, Queued as _},
     fork_barrier,
@@ -41,6 +46,7 @@ pub(super) struct Pool {
     is_read_only: bool,
     waiting: Arc<Waiting>,
     reader_barrier: Arc<ReaderBarrier>,
+    adaptive_spin: AdaptiveSpin,
     size: u32,
     /// One permit for each reader and for the additional one; a reader releases it after it has closed its connection.
     permits: Arc<Semaphore>,
@@ -52,6 +58,8 @@ pub(super) struct Waiting {
     state: Mutex<State>,
     /// The largest number of readers of one tenant.
     per_tenant: usize,
+    /// The number of callers that wait for an answer.
+    callers: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +75,25 @@ struct State {
     assigned: Vec<(Arc<Condvar>, Call)>,
     /// The number of waiting calls at which the pool looks for callers that have left.
     cleanup_at: usize,
+    /// The last read arrived while its reader could have spun for it.
+    came_within_spin: bool,
     closed: bool,
+}
+
+/// A caller that waits for an answer.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn new(callers: &'a AtomicUsize) -> Self {
+        callers.fetch_add(1, Relaxed);
+        Self(callers)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// The result of a push.
@@ -79,12 +105,15 @@ enum Pushed {
     Waits { is_first: bool },
 }
 
+/// The time for which a reader spins after the read of a lone caller, which may send the next one at once.
+const READER_SPIN: Duration = Duration::from_micros(100);
+
 /// The number of waiting reads below which the pool does not look for callers that have left.
 const CLEANUP_MIN: usize = 64;
 
 impl Waiting {
     fn new(per_tenant: usize) -> Self {
-        Self { state: Mutex::default(), per_tenant }
+        Self { state: Mutex::default(), per_tenant, callers: AtomicUsize::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,15 +158,38 @@ impl Waiting {
         next
     }
 
+    /// Whether at most one caller waits for an answer.
+    pub(super) fn has_one_caller(&self) -> bool {
+        self.callers.load(Relaxed) <= 1
+    }
+
     /// Waits for the next read. Returns `None` when the pool is closed.
-    pub(super) fn wait(&self, wakeup: &Arc<Condvar>) -> Option<Call> {
+    ///
+    /// After the read of a lone caller the reader spins for a moment before it sleeps, if a read arrived in time the
+    /// last time: see [`AdaptiveSpin`].
+    pub(super) fn wait(&self, wakeup: &Arc<Condvar>, after_lone_caller: bool) -> Option<Call> {
+        self.wait_since(wakeup, after_lone_caller, Instant::now())
+    }
+
+    fn wait_since(&self, wakeup: &Arc<Condvar>, after_lone_caller: bool, begun: Instant) -> Option<Call> {
         let mut state = self.state();
+        if after_lone_caller && state.came_within_spin && is_multicore() {
+            while state.is_idle(wakeup) && begun.elapsed() < READER_SPIN {
+                drop(state);
+                for _ in 0..16 {
+                    hint::spin_loop();
+                }
+                state = self.state();
+            }
+        }
         loop {
-            while state.idle.iter().any(|idle| Arc::ptr_eq(idle, wakeup)) {
+            while state.is_idle(wakeup) {
                 state = wakeup.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let next = state.take_assigned(wakeup).or_else(|| state.next(self.per_tenant));
             if next.is_some() || state.closed {
+                // Twice the spin: once for the path of the read, and once for the path of the wakeup.
+                state.came_within_spin = begun.elapsed() < 2 * READER_SPIN;
                 return next;
             }
             state.idle.push(Arc::clone(wakeup));
@@ -157,6 +209,10 @@ impl Waiting {
 }
 
 impl State {
+    fn is_idle(&self, wakeup: &Arc<Condvar>) -> bool {
+        self.idle.iter().any(|idle| Arc::ptr_eq(idle, wakeup))
+    }
+
     /// Records that a reader begins a read of this tenant.
     fn begin(&mut self, tenant: &TenantId) {
         match self.busy.get_mut(tenant) {
@@ -214,6 +270,7 @@ impl Pool {
             is_read_only,
             waiting: Arc::new(Waiting::new(size as usize)),
             reader_barrier,
+            adaptive_spin: AdaptiveSpin::new(),
             size,
             permits,
         };
@@ -265,8 +322,9 @@ impl Pool {
         work: impl FnOnce(&Connection) -> Result<ReadResult> + Send + 'static,
     ) -> Result<ReadResult> {
         let (call, caller) = Call::new(tenant, times.deadline, Box::new(work));
+        let _waiting = Waits::new(&self.waiting.callers);
         let Pushed::Waits { is_first } = self.waiting.push(call)? else {
-            return caller.answer().await;
+            return caller.answer_soon(&self.adaptive_spin, || self.waiting.has_one_caller()).await;
         };
         if is_first || self.started() < self.size as usize {
             // A reader that cannot start is not needed: there is at least one, which takes this read when it is free.

@@ -181,8 +181,8 @@ fn a_read_that_woke_an_idle_reader_is_not_taken_by_another() {
     assert_eq!([push("a"), push("b")], [true, false]);
     assert_eq!(taken(waiting.next_or_idle(&second, None)).as_deref(), Some("b"));
     waiting.close();
-    assert_eq!(taken(waiting.wait(&first)).as_deref(), Some("a"), "also when the readers are closed");
-    assert!(waiting.wait(&first).is_none() && waiting.next_or_idle(&second, None).is_none());
+    assert_eq!(taken(waiting.wait(&first, false)).as_deref(), Some("a"), "also when the readers are closed");
+    assert!(waiting.wait(&first, true).is_none() && waiting.next_or_idle(&second, None).is_none());
 }
 
 #[tokio::test]
@@ -192,6 +192,43 @@ async fn a_caller_who_has_an_answer_finds_its_reader_free() {
         readers.read(|_| nothing()).await.unwrap();
     }
     assert_eq!(readers.running(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_is_counted_until_it_has_its_answer_or_leaves() {
+    let readers = readers(2).await;
+    let waiting = &readers.pool.waiting;
+    let callers = || waiting.callers.load(Relaxed);
+    let (release, first) = readers.occupy();
+    assert_eq!((callers(), waiting.has_one_caller()), (1, true));
+    let (release_second, second) = readers.occupy();
+    assert_eq!((callers(), waiting.has_one_caller()), (2, false));
+    drop(second);
+    assert_eq!((callers(), waiting.has_one_caller()), (1, true));
+    drop((release, release_second));
+    first.await.unwrap();
+    assert_eq!(callers(), 0);
+}
+
+#[test]
+fn a_reader_spins_after_a_lone_caller_only_while_reads_arrive_in_time() {
+    let waiting = Waiting::new(1);
+    let wakeup = Arc::<Condvar>::default();
+    let push = || waiting.push(Call::new(tenant("a"), None, Box::new(|_| nothing())).0).unwrap();
+    let wait = |idle_since: Instant| {
+        let call = waiting.wait_since(&wakeup, true, idle_since).unwrap();
+        assert!(waiting.next_or_idle(&wakeup, Some(call.tenant())).is_none());
+        waiting.state().came_within_spin
+    };
+    let now = Instant::now();
+    assert!(waiting.next_or_idle(&wakeup, None).is_none());
+    push();
+    assert!(wait(now + READER_SPIN), "the read arrived before the reader waited for it");
+    push();
+    assert!(
+        !wait(now.checked_sub(2 * READER_SPIN).unwrap()),
+        "the reader has waited for longer than its spin"
+    );
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! An adaptive spin: a lone caller polls for its answer for a short time instead of sleeping.
 //!
-//! Waking a sleeping thread on an idle processor takes tens of microseconds; a write on a fast disk takes two hundred.
-//! A caller that is alone with the writer pays for two wakeups: no other task keeps its thread busy, and no other write
-//! keeps the writer busy. So such a caller spins for as long as its write usually takes, and lets the other tasks of
-//! its runtime run in between.
+//! Waking a sleeping thread on an idle processor takes tens of microseconds; a write on a fast disk takes two hundred, and a
+//! page of messages from memory about as long. A caller that is alone with the writer, or with a reader, pays for two wakeups: no
+//! other task keeps its thread busy, and no other call keeps the other thread busy. So such a caller spins for as long as its
+//! call usually takes, and lets the other tasks of its runtime run in between. Writes and reads are measured separately.
 //!
 //! The caller spins only while measurements show a gain. On a busy machine the scheduler treats a spinning thread as
 //! compute-bound and makes it wait, while it wakes a sleeping thread at once. On a slow disk there is little to gain.
@@ -19,10 +19,10 @@ use tokio::{
     task::yield_now,
 };
 
-/// Callers sleep through writes that take longer: the gain of spinning, about 70 us, is small for them.
+/// Callers sleep through calls that take longer: the gain of spinning, about 70 us, is small for them.
 const SPIN_LIMIT: Duration = Duration::from_millis(1);
 
-/// The number of consecutive writes in a sample. All writes of a sample wait in the same way, and samples are compared
+/// The number of consecutive calls in a sample. All calls of a sample wait in the same way, and samples are compared
 /// by their mean. The mean, because spinning on a busy machine seldom costs anything, but then a whole time slice.
 const SAMPLE: u32 = 128;
 
@@ -31,7 +31,7 @@ const SAMPLE: u32 = 128;
 /// probe without a gain doubles the number, up to sixteen times.
 const PROBE_AFTER: u32 = 4;
 
-/// Returns whether a spinning caller leaves another processor to the writer.
+/// Returns whether a spinning caller leaves another processor to the thread that works for it.
 pub(crate) fn is_multicore() -> bool {
     static IS_MULTICORE: LazyLock<bool> =
         LazyLock::new(|| thread::available_parallelism().is_ok_and(|processors| processors.get() > 1));
@@ -51,10 +51,10 @@ struct SpinStats {
     /// The number of samples until the next probe, and the number of consecutive probes without a gain.
     left: u32,
     failed_probes: u32,
-    /// The mean duration of a write in the previous sample.
+    /// The mean duration of a call in the previous sample.
     before: Duration,
     /// The current sample.
-    writes: u32,
+    calls: u32,
     time: Duration,
 }
 
@@ -69,7 +69,7 @@ impl AdaptiveSpin {
     }
 
     /// Waits for an answer. Spins while the answer is due and `is_alone` holds. Returns `None` if no answer will come.
-    pub(crate) async fn wait<T>(&self, mut answer: Receiver<T>, is_alone: impl Fn() -> bool) -> Option<T> {
+    pub(crate) async fn wait<T>(&self, answer: &mut Receiver<T>, is_alone: impl Fn() -> bool) -> Option<T> {
         if !is_multicore() || !is_alone() {
             return answer.await.ok();
         }
@@ -91,7 +91,7 @@ impl AdaptiveSpin {
 }
 
 impl SpinStats {
-    /// The first sample sleeps; the next one spins if writes are quick.
+    /// The first sample sleeps; the next one spins if calls are quick.
     const fn new() -> Self {
         Self {
             spins: false,
@@ -99,25 +99,25 @@ impl SpinStats {
             left: 1,
             failed_probes: 0,
             before: Duration::ZERO,
-            writes: 0,
+            calls: 0,
             time: Duration::ZERO,
         }
     }
 
     fn record(&mut self, spun: bool, time: Duration) {
         if spun != self.spins {
-            // This write began in the previous sample.
+            // This call began in the previous sample.
             return;
         }
-        self.writes += 1;
+        self.calls += 1;
         self.time += time;
         // A sample that is already slower cannot become faster: end it early, so that a probe costs no more than the
         // sample that it is compared with.
         let limit = if self.is_probing { self.before } else { SPIN_LIMIT };
-        if self.writes == SAMPLE || self.time >= limit * SAMPLE {
+        if self.calls == SAMPLE || self.time >= limit * SAMPLE {
             let mean = self.time / SAMPLE;
             self.sample_took(mean);
-            (self.writes, self.time, self.before) = (0, Duration::ZERO, mean);
+            (self.calls, self.time, self.before) = (0, Duration::ZERO, mean);
         }
     }
 
@@ -179,11 +179,11 @@ mod tests {
 
     /// Returns how often a caller was woken before there was an answer, and with it.
     fn woken(spin: &AdaptiveSpin, alone: bool) -> (usize, usize) {
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         let woken = Arc::<Woken>::default();
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);
-        let mut waiting = pin!(spin.wait(receiver, || alone));
+        let mut waiting = pin!(spin.wait(&mut receiver, || alone));
         assert!(waiting.as_mut().poll(&mut cx).is_pending());
         let before = woken.0.load(Relaxed);
         sender.send(7).unwrap();
@@ -201,9 +201,9 @@ mod tests {
     #[test]
     fn wait_ends_when_the_answer_channel_is_closed() {
         for spin in [AdaptiveSpin::new(), spin_time()] {
-            let (sender, receiver) = oneshot::channel::<()>();
+            let (sender, mut receiver) = oneshot::channel::<()>();
             drop(sender);
-            let waiting = pin!(spin.wait(receiver, || true));
+            let waiting = pin!(spin.wait(&mut receiver, || true));
             assert_eq!(waiting.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None));
         }
     }
