@@ -55,6 +55,18 @@ impl<'py, 'a> Decoder<'py, 'a> {
         }
     }
 
+    /// Returns the string of an array that has one string and nothing else.
+    pub(crate) fn decode_only_string(&self, json: &'a str) -> Option<Bound<'py, PyString>> {
+        let mut text = Text { json, at: 0 };
+        text.expect(b'[').ok()?;
+        if text.next_byte().ok()? != b'"' {
+            return None;
+        }
+        let token = text.string().ok()?;
+        text.expect(b']').ok()?;
+        token.decode(self.py).ok()
+    }
+
     fn value(&mut self, text: &mut Text<'a>, depth: usize) -> Decoded<'py> {
         let py = self.py;
         match text.next_byte()? {

@@ -3,7 +3,7 @@
 use pyo3::{
     prelude::*,
     sync::PyOnceLock,
-    types::{PyBytes, PyList},
+    types::{PyBytes, PyDict, PyList, PyString},
 };
 use throughline::messages::{self, PageFrom};
 
@@ -74,14 +74,29 @@ impl Page {
     }
 
     /// Returns the content of each message, and the value under a name in its metadata, as Python values.
-    fn rows<'py>(&self, py: Python<'py>, metadata: &str) -> PyResult<Bound<'py, PyList>> {
+    #[pyo3(signature = (metadata, *, text = None))]
+    fn rows<'py>(
+        &self,
+        py: Python<'py>,
+        metadata: &str,
+        text: Option<(Bound<'py, PyString>, Bound<'py, PyString>)>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let mut decoder = Decoder::new(py);
         let mut rows = Vec::with_capacity(self.page.messages.len());
         for message in &self.page.messages {
-            let content = decoder.decode(message.content.as_json())?;
+            let content = message.content.as_json();
             let value =
                 message.metadata.get(metadata).map(|value| decoder.decode(value.get())).transpose()?;
-            rows.push((content, value));
+            if let (Some((member, marker)), Some(value)) = (&text, &value)
+                && let Ok(value) = value.cast::<PyDict>()
+                && value.get_item(member)?.is_some_and(|found| found.eq(marker).unwrap_or(false))
+                && let Some(content) = decoder.decode_only_string(content)
+            {
+                value.set_item(member, content)?;
+                rows.push((None, Some(value.clone().into_any())));
+                continue;
+            }
+            rows.push((Some(decoder.decode(content)?), value));
         }
         PyList::new(py, rows)
     }

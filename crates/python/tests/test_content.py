@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from conftest import run
@@ -146,6 +147,39 @@ def test_values_are_those_of_json_loads(url: str, document: str) -> None:
             assert repr(message.metadata) == repr(json.loads(metadata))
             assert repr(page.rows("m")) == repr([(json.loads(content), json.loads(document)), ([], None)])
             assert page.rows("n")[0][1] is None
+
+    run(main())
+
+
+def test_a_row_whose_metadata_leaves_its_text_to_the_content_gets_it(url: str) -> None:
+    async def main() -> None:
+        async with throughline.open(url) as store:
+            thread = store.thread("t")
+            marked = {"m": {"a": 1, "content": "text", "b": 2}}
+            cases: list[tuple[bytes, Any]] = [
+                (b'["one \\u00e9\\n"]', marked),
+                (b' [ "spaced" ] ', marked),
+                (b'["\\ud800"]', marked),
+                (b'["one","two"]', marked),
+                (b'[["nested"]]', marked),
+                (b'[{"type":"text","text":"x"}]', marked),
+                (b"[]", marked),
+                (b'["x"]', {"m": {"content": "blocks"}}),
+                (b'["x"]', {"m": {"content": 1}}),
+                (b'["x"]', {"m": ["content"]}),
+                (b'["x"]', {"m": "content"}),
+                (b'["x"]', {"n": {"content": "text"}}),
+            ]
+            for content, metadata in cases:
+                await thread.add("user", content, metadata=metadata)
+            page = await thread.page()
+            assert page.rows("m", text=None) == page.rows("m")
+            rows = page.rows("m", text=("content", "text"))
+            assert repr(rows[:2]) == repr(
+                [(None, {"a": 1, "content": text, "b": 2}) for text in ("one é\n", "spaced")]
+            )
+            # All others are as without it.
+            assert repr(rows[2:]) == repr([(json.loads(content), metadata.get("m")) for content, metadata in cases[2:]])
 
     run(main())
 

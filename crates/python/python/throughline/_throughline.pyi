@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal, final
+from typing import Any, Literal, final, overload
 
 __all__ = [
     "BUILT_WITH",
@@ -158,11 +158,18 @@ class Page:
     @property
     def contents_json(self) -> bytes:
         """The contents of the messages alone, as one JSON array of arrays of blocks, ready for ``json.loads``."""
+    @overload
     def rows(self, metadata: str) -> list[tuple[list[Any], Any]]:
         """Returns the content of each message, and the value of its metadata under this name, ``None`` if it has none.
 
         They are decoded as ``json.loads`` does, without the other fields of the messages.
+
+        ``text`` is the name of a member and its value: where the metadata is an object with this member, and the content is one string,
+        the string becomes the value of the member, and the row has ``None`` as its content. So a program gets objects that keep their
+        text in the content with one call.
         """
+    @overload
+    def rows(self, metadata: str, *, text: tuple[str, str] | None) -> list[tuple[list[Any] | None, Any]]: ...
     @property
     def has_more(self) -> bool:
         """Whether there are more messages in the direction of the read."""

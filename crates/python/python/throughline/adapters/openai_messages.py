@@ -119,10 +119,9 @@ def decode(message: Mapping[str, Any]) -> Any:
 def decode_page(page: Page) -> list[Any]:
     """Returns the objects of the API for the messages of a page."""
     items = []
-    for at, (content, stored) in enumerate(page.rows(MEMBERS)):
-        # The common message, without a call of `_own`.
-        if stored.__class__ is dict and stored.get("content") == _TEXT and len(content) == 1 and content[0].__class__ is str:
-            stored["content"] = content[0]
+    for at, (content, stored) in enumerate(page.rows(MEMBERS, text=("content", _TEXT))):
+        # The common message: it has its text already.
+        if content is None:
             items.append(stored)
             continue
         item = _own(content, stored)
