@@ -1,14 +1,17 @@
 //! `conformance`: what each backend and each law is checked for, once, with the tables that the checks print.
 //!
-//! They run under plain `cargo test`: it lets through what they print, and the checks of one table share a process.
+//! They run under plain `cargo test`: it lets through what they print, and the checks of one table share a process. Those on Postgres and the
+//! others run side by side.
 
 use std::collections::BTreeSet;
 
-use throughline_postgres_cluster::Cluster;
+use throughline_postgres_cluster::{Cluster, Pooler};
 
+use super::parts::{self, Part};
 use super::postgres;
 use crate::Result;
 use crate::metadata::Metadata;
+use crate::process::Process;
 use crate::skips::Skips;
 use crate::workspace::Workspace;
 
@@ -37,35 +40,53 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     for name in OPTIONAL.into_iter().filter(|name| !present.contains(name)) {
         skips.add(name, "there is no such test target");
     }
-    let chosen = present.into_iter().flat_map(|name| ["--test", name]);
     let cluster = postgres::serve(workspace, skips)?;
-    let tests = workspace
-        .cargo(["test", "--workspace", "--all-features", "--no-fail-fast"])
-        .args(chosen)
-        .args(["--", "--nocapture"]);
-    postgres::with_cluster(tests, cluster.as_ref()).run()?;
-    match &cluster {
-        Some(cluster) => {
-            with_row_security(workspace, cluster)?;
-            behind_pooler(workspace, skips, cluster)
+    let pooler = match &cluster {
+        Some(cluster) => postgres::pool(workspace, skips, cluster)?,
+        None => None,
+    };
+    let tests = |options: &[&str], names: &BTreeSet<&str>| {
+        let tests = workspace.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        tests.args(options).args(names.iter().flat_map(|name| ["--test", name]))
+    };
+    // Both parts find everything compiled.
+    tests(&["--no-run"], &present).run()?;
+    let (of_postgres, others) = present.into_iter().partition(|name| *name == ON_POSTGRES);
+    let [of_postgres, others] =
+        [of_postgres, others].map(|names| tests(&[], &names).args(["--", "--nocapture"]));
+    let mut on_postgres = Part::new(ON_POSTGRES, postgres::with_cluster(of_postgres, cluster.as_ref()));
+    if let Some(cluster) = &cluster {
+        on_postgres = with_row_security(workspace, cluster).fold(on_postgres, Part::then);
+        if let Some(pooler) = &pooler {
+            on_postgres = on_postgres.then(behind_pooler(workspace, cluster, pooler));
         }
-        None => Ok(()),
     }
+    // Those on Postgres wait for the server, and the others for a processor.
+    let parts = vec![on_postgres, Part::new("the other tables", others)];
+    let folder = workspace.metadata().target.join("xtask").join("conformance");
+    let failed: Vec<String> = parts::run(parts, parts::at_once(), &folder)?
+        .into_iter()
+        .filter(|part| part.failure.is_some())
+        .map(|part| part.name)
+        .collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
 }
+
+/// The test target of the backend on Postgres.
+const ON_POSTGRES: &str = "conformance_postgres";
 
 /// The checks that run with row-level security: those about tenants, and those that span tenants. All are run by
 /// `THROUGHLINE_POSTGRES_ROW_SECURITY=1 cargo test -p throughline-tests --features postgres --test conformance_postgres`.
 const WITH_ROW_SECURITY: [&str; 6] = ["tenant", "scope", "isolation.", "changes.", "replication.", "audit."];
 
-/// Runs those, one after the other: the program takes one filter.
-fn with_row_security(workspace: &Workspace, cluster: &Cluster) -> Result {
-    for checks in WITH_ROW_SECURITY {
+/// Returns a run for each of those: the program takes one filter.
+fn with_row_security(workspace: &Workspace, cluster: &Cluster) -> impl Iterator<Item = Process> {
+    WITH_ROW_SECURITY.into_iter().map(|checks| {
         let tests = workspace
-            .cargo(["test", "--workspace", "--all-features", "--test", "conformance_postgres", "--", checks])
+            .cargo(["test", "--workspace", "--all-features", "--test", ON_POSTGRES, "--", checks])
             .env("THROUGHLINE_POSTGRES_ROW_SECURITY", "1");
-        postgres::with_cluster(tests, Some(cluster)).run()?;
-    }
-    Ok(())
+        postgres::with_cluster(tests, Some(cluster))
+    })
 }
 
 /// The checks that are left out behind PgBouncer: memory decides them, and the connection to the server makes no difference. The others run:
@@ -88,13 +109,12 @@ const NOT_BEHIND_POOLER: [&str; 15] = [
     "turns.",
 ];
 
-/// Runs the others through a PgBouncer.
-fn behind_pooler(workspace: &Workspace, skips: &mut Skips, cluster: &Cluster) -> Result {
-    let Some(pooler) = postgres::pool(workspace, skips, cluster)? else { return Ok(()) };
+/// Returns a run of the others through a PgBouncer.
+fn behind_pooler(workspace: &Workspace, cluster: &Cluster, pooler: &Pooler) -> Process {
     let tests = workspace
-        .cargo(["test", "--workspace", "--all-features", "--test", "conformance_postgres", "--"])
+        .cargo(["test", "--workspace", "--all-features", "--test", ON_POSTGRES, "--"])
         .args(NOT_BEHIND_POOLER.into_iter().flat_map(|name| ["--skip", name]));
-    postgres::with_pooler(postgres::with_cluster(tests, Some(cluster)), &pooler).run()
+    postgres::with_pooler(postgres::with_cluster(tests, Some(cluster)), pooler)
 }
 
 /// The test targets of the whole workspace that belong to this step.

@@ -14,6 +14,7 @@ mod guard;
 mod http;
 mod installation;
 mod package;
+mod parts;
 pub(crate) mod postgres;
 pub(crate) mod python;
 mod python_environment;
@@ -100,6 +101,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: reliability::run,
     },
     Step { name: "browser", summary: "the web page in a real Chromium", quick: false, run: browser::run },
+    Step {
+        name: "python",
+        summary: "the Python package, and the short suites of its peers",
+        quick: false,
+        run: python::run,
+    },
     Step {
         name: "package",
         summary: "the packages compile, and a project outside builds on them",

@@ -4,11 +4,12 @@
 //! the target folder. The environments are made while the wheel compiles, and the checks run side by side after that. The step prints how
 //! long each part took.
 //!
+//! The step of `ci` leaves out the suites that take longest. `cargo xtask python` runs all, or those of one peer.
+//!
 //! Without a python3 of version 3.10 or newer, or without the index of its packages, the step is skipped, by name. It is no part of
-//! `cargo xtask test` or `cargo xtask ci`. `cargo xtask python` runs it, or the suites of one peer.
+//! `cargo xtask test`.
 
 mod package;
-mod parts;
 mod peers;
 mod sources;
 
@@ -18,9 +19,9 @@ use std::time::{Duration, Instant};
 use throughline_postgres_cluster::Cluster;
 
 use self::package::Wheel;
-use self::parts::Part;
 use self::peers::Peer;
 use super::installation::Installation;
+use super::parts::{self, Part};
 use super::postgres;
 use super::python_environment::Environment;
 use crate::Result;
@@ -33,18 +34,48 @@ const PACKAGE: &str = "crates/python";
 /// The check that the oldest supported version passes.
 const VERSION: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
 
+/// The peers of the step of `ci`. The suites of the others take longer than all of these.
+const IN_CI: [&str; 3] = ["chatkit", "langgraph", "pydantic_ai"];
+
+/// The longest time limit of a suite that the step of `ci` runs, in seconds.
+const LIMIT_IN_CI: u64 = 300;
+
+/// Checks the package, and the peers with their short suites.
+pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
+    if workspace.is_long() {
+        return check(workspace, skips, None);
+    }
+    let left_out = format!(
+        "the suites of the other peers than {}, and those with a limit above {LIMIT_IN_CI} s",
+        IN_CI.join(", ")
+    );
+    skips.add(left_out, "they take longer than the rest of the step: `cargo xtask python` runs them");
+    let mut peers = peers::named(workspace, None)?;
+    peers.retain(|peer| IN_CI.contains(&peer.as_str()));
+    check_peers(workspace, skips, (&peers, LIMIT_IN_CI), None)
+}
+
 /// Checks the package and all peers, or only one peer.
 pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>) -> Result {
-    let peers = peers::named(workspace, peer)?;
+    check_peers(workspace, skips, (&peers::named(workspace, peer)?, u64::MAX), peer)
+}
+
+/// Checks the suites of the peers whose limits are not longer, and the package unless only one peer is asked for.
+fn check_peers(
+    workspace: &Workspace,
+    skips: &mut Skips,
+    (peers, longest): (&[String], u64),
+    peer: Option<&str>,
+) -> Result {
     if !workspace.program("python3").args(["-c", VERSION]).succeeds() {
-        skips.add(untested(&peers, peer), "there is no python3 of version 3.10 or newer");
+        skips.add(untested(peers, peer), "there is no python3 of version 3.10 or newer");
         return Ok(());
     }
     let mut times = Vec::new();
-    let (tools, wheel, peers) = match prepare(workspace, &peers, &mut times)? {
+    let (tools, wheel, peers) = match prepare(workspace, peers, &mut times)? {
         Installation::Complete(prepared) => prepared,
         Installation::Impossible(why) => {
-            skips.add(untested(&peers, peer), why);
+            skips.add(untested(peers, peer), why);
             return Ok(());
         }
     };
@@ -55,8 +86,9 @@ pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>
     install(workspace, &wheel, peers.iter().map(Peer::python).chain(peer.is_none().then_some(&tools)))?;
     times.push(("installing the wheel".to_owned(), start.elapsed()));
 
-    let parts = parts(workspace, &peers, peer.is_none().then_some((&tools, &wheel)), cluster.as_ref())?;
-    let ended = parts::run(parts, parts_at_once(), &peers::work(workspace)?)?;
+    let parts =
+        parts(workspace, (&peers, longest), peer.is_none().then_some((&tools, &wheel)), cluster.as_ref())?;
+    let ended = parts::run(parts, parts::at_once(), &peers::work(workspace)?)?;
     for peer in &peers {
         peer.collect(workspace, skips)?;
     }
@@ -77,11 +109,6 @@ pub(crate) fn check(workspace: &Workspace, skips: &mut Skips, peer: Option<&str>
 fn untested(peers: &[String], only: Option<&str>) -> String {
     let suites = format!("the suites of {}", peers.join(", "));
     if only.is_some() { suites } else { format!("the Python package: its types, its tests, and {suites}") }
-}
-
-/// How many checks run at a time: one for each processor. More would only make the cases slower, and each case has a time limit.
-fn parts_at_once() -> usize {
-    thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
 }
 
 /// A peer by its name, with the reason why its environment is not there, or the error of the project.
@@ -173,13 +200,13 @@ fn install<'a>(
 /// All checks, those that take longest first.
 fn parts(
     workspace: &Workspace,
-    peers: &[Peer],
+    (peers, longest): (&[Peer], u64),
     package: Option<(&Environment, &Wheel)>,
     cluster: Option<&Cluster>,
 ) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     for peer in peers {
-        parts.extend(peer.parts(workspace, cluster)?);
+        parts.extend(peer.parts(workspace, cluster)?.into_iter().filter(|(seconds, _)| *seconds <= longest));
     }
     if let Some((tools, wheel)) = package {
         parts.extend(package::parts(workspace, tools, wheel, cluster));

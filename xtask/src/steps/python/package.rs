@@ -7,9 +7,9 @@ use std::time::Duration;
 use throughline_postgres_cluster::Cluster;
 
 use super::PACKAGE;
-use super::parts::Part;
 use crate::Result;
 use crate::steps::installation::Installation;
+use crate::steps::parts::Part;
 use crate::steps::python_environment::Environment;
 use crate::steps::{postgres, tools};
 use crate::workspace::Workspace;

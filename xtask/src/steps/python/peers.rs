@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use throughline_postgres_cluster::Cluster;
 
-use super::parts::Part;
 use super::sources;
 use crate::Result;
 use crate::skips::Skips;
 use crate::steps::installation::Installation;
+use crate::steps::parts::Part;
 use crate::steps::python_environment::Environment;
 use crate::steps::{postgres, reliability};
 use crate::workspace::Workspace;

@@ -1,4 +1,4 @@
-//! Parts of the step that run side by side.
+//! Parts of a step that run side by side.
 //!
 //! The output of a part goes to a file and is shown as one text when the part ends, so that the texts of two parts never mix.
 
@@ -12,25 +12,34 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::process::Process;
 
-/// One program that checks something.
+/// Programs that check something, one after the other.
 #[derive(Debug)]
 pub(super) struct Part {
     name: String,
-    process: Process,
+    processes: Vec<Process>,
 }
 
 impl Part {
     pub(super) fn new(name: impl Into<String>, process: Process) -> Self {
-        Self { name: name.into(), process }
+        Self { name: name.into(), processes: vec![process] }
     }
 
-    /// Runs it, and shows its output. The text of an error names its cause.
+    /// Adds a program that runs after the others, unless one of them fails.
+    pub(super) fn then(mut self, process: Process) -> Self {
+        self.processes.push(process);
+        self
+    }
+
+    /// Runs them. The text of an error names its cause.
     fn run(self, folder: &Path) -> Ended {
-        let Self { name, process } = self;
+        let Self { name, processes } = self;
         let start = Instant::now();
         let log = folder.join(format!("{}.log", name.replace(['/', ' '], "-")));
-        let checked = File::create(&log).map_err(Into::into).and_then(|file| process.output(&file)?.run());
-        let failure = checked.err().map(|error| error.to_string());
+        let check = || -> Result {
+            let file = File::create(&log)?;
+            processes.into_iter().try_for_each(|process| process.output(&file)?.run())
+        };
+        let failure = check().err().map(|error| error.to_string());
         let output = fs::read(&log).unwrap_or_default();
         Ended { name, took: start.elapsed(), failure, output: String::from_utf8_lossy(&output).into_owned() }
     }
@@ -53,6 +62,11 @@ impl Ended {
             println!("FAILED: {}: {why}", self.name);
         }
     }
+}
+
+/// How many parts run at a time: one for each processor. More would only make them slower, and they have time limits.
+pub(super) fn at_once() -> usize {
+    thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
 }
 
 /// Runs all parts, so many at a time, in their order, and returns them in the order in which they ended. Their logs are in `folder`.
@@ -98,14 +112,26 @@ mod tests {
     }
 
     #[test]
+    fn programs_of_a_part_run_one_after_the_other_until_one_fails() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = |script: &str| Process::new("sh", Path::new(".")).args(["-c", script]);
+        let all = part("all", "echo one").then(script("echo two"));
+        let stopped = part("stopped", "echo one").then(script("exit 4")).then(script("echo three"));
+        let ended = run(vec![all, stopped], 1, folder.path()).expect("a folder for the logs");
+        let seen: Vec<_> = ended.iter().map(|part| (part.output.as_str(), part.failure.is_some())).collect();
+        assert_eq!(seen, [("one\ntwo\n", false), ("one\n", true)]);
+    }
+
+    #[test]
     fn two_workers_run_two_parts_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         // Each waits until the other one has begun; with one worker the first would be ended by its limit.
         let file = |name: &str| folder.path().join(name).display().to_string();
         let meets = |mine: &str, other: &str| {
             let script = format!("touch {}; until [ -e {} ]; do sleep 0.01; done", file(mine), file(other));
-            let Part { name, process } = part(mine, &script);
-            Part { name, process: process.limit(Duration::from_secs(60)) }
+            let Part { name, processes } = part(mine, &script);
+            let limited = |process: Process| process.limit(Duration::from_secs(60));
+            Part { name, processes: processes.into_iter().map(limited).collect() }
         };
         let ended = run(vec![meets("a", "b"), meets("b", "a")], 2, folder.path()).expect("a folder");
         assert!(ended.iter().all(|part| part.failure.is_none()), "{ended:?}");
