@@ -23,6 +23,7 @@ pub mod keyed_queue;
 mod message;
 mod op_kind;
 mod operation;
+mod per_process;
 pub mod pipeline;
 pub mod plugin;
 pub mod redirect;

@@ -103,7 +103,7 @@ pub(crate) fn metadata(value: Option<&Bound<'_, PyAny>>) -> PyResult<Metadata> {
     let py = value.py();
     let encoded;
     let json = if value.is_instance_of::<PyBytes>() || value.is_instance_of::<PyString>() {
-        text_of(value)?
+        text_in(value, "metadata")?
     } else {
         encoded = encode(py, value).map_err(|error| {
             let refused =
@@ -136,6 +136,27 @@ fn unreadable(subject: &str, error: &serde_json::Error) -> PersistError {
 #[pyo3(name = "content_json", signature = (content))]
 pub(crate) fn content_json<'py>(content: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(content.py(), self::content(content)?.as_json().as_bytes()))
+}
+
+/// Returns the text of an argument.
+fn text_in<'a>(json: &'a Bound<'_, PyAny>, argument: &str) -> PyResult<&'a str> {
+    let Ok(bytes) = json.cast::<PyBytes>() else { return text_of(json) };
+    let failed = |error| raise(json.py(), &invalid(format!("{argument}: not UTF-8: {error}")));
+    str::from_utf8(bytes.as_bytes()).map_err(failed)
+}
+
+/// Checks a JSON text that becomes a part of another one: it is exactly one value, and an object if one is needed.
+#[pyfunction]
+#[pyo3(signature = (json, argument, is_object))]
+pub(crate) fn one_value<'py>(json: &Bound<'py, PyAny>, argument: &str, is_object: bool) -> PyResult<String> {
+    let py = json.py();
+    let text = text_in(json, argument)?;
+    let value: &RawValue = serde_json::from_str(text)
+        .map_err(|error| raise(py, &invalid(format!("{argument}: not one JSON value: {error}"))))?;
+    if is_object && !value.get().starts_with('{') {
+        return Err(raise(py, &invalid(format!("{argument}: not a JSON object"))));
+    }
+    Ok(value.get().to_owned())
 }
 
 /// Returns a new UUID of version 7.

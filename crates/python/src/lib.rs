@@ -40,7 +40,7 @@ mod _throughline {
         draft::DraftWriter,
         engine::Engine,
         feed::Feed,
-        json::{content_json, mint_id, raw_get, raw_items},
+        json::{content_json, mint_id, one_value, raw_get, raw_items},
         layers::Capability,
         message::{Added, Damaged, Message},
         page::Page,

@@ -75,6 +75,7 @@ impl Page {
 
     /// Returns the content of each message, and the value under a name in its metadata, as Python values.
     #[pyo3(signature = (metadata, *, text = None))]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts a tuple by value")]
     fn rows<'py>(
         &self,
         py: Python<'py>,

@@ -11,10 +11,10 @@
 
 use std::{
     cell::RefCell,
-    mem,
+    mem, process,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::{completion, error, store};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
+/// The process of the generation. Zero before the first use.
+static OF_PROCESS: AtomicU32 = AtomicU32::new(0);
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 
@@ -36,12 +38,23 @@ const WORKERS: usize = 2;
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The number of forks that led to this process.
+///
+/// It asks for the process at each call: functions that a host has registered for the child before it imported this package run before
+/// [`after_fork_in_child`], and may open a store.
 pub(crate) fn generation() -> u64 {
+    let (current, known) = (process::id(), OF_PROCESS.load(Ordering::Relaxed));
+    if current != known
+        && OF_PROCESS.compare_exchange(known, current, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        && known != 0
+    {
+        begin_generation();
+    }
     GENERATION.load(Ordering::Relaxed)
 }
 
 /// Returns a handle to the runtime of this process, which the first call starts.
 pub(crate) fn runtime(_attached: Python<'_>) -> PyResult<Handle> {
+    generation();
     let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(runtime) = &*runtime {
         return Ok(runtime.handle().clone());
@@ -113,6 +126,7 @@ thread_local! {
 /// Keeps the stores from using SQLite: `os.register_at_fork` calls it before the fork.
 #[pyfunction]
 pub(crate) fn before_fork(py: Python<'_>) {
+    generation();
     // A store that answers a call may need the interpreter before it leaves SQLite.
     py.detach(|| {
         let guard = ForkGuard::new(FORK_LIMIT);
@@ -129,6 +143,10 @@ pub(crate) fn after_fork_in_parent() {
 /// Begins the next generation: `os.register_at_fork` calls it in the child.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
+    generation();
+}
+
+fn begin_generation() {
     FORK_GUARD.with(|held| drop(held.borrow_mut().take()));
     GENERATION.fetch_add(1, Ordering::Relaxed);
     // Its threads do not exist here, so that it can neither be used nor shut down.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,3 +34,14 @@ def path(tmp_path: Path) -> str:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a new store, of each embedded backend."""
     return "memory:" if request.param == "memory" else str(tmp_path / "chat.db")
+
+
+def python(program: str, *args: str, limit: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """Runs a program in an interpreter of its own."""
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(program), *args],
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from conftest import run
 
 import throughline
+from throughline import ops
 
 BYTES = [
     b'[{"n":10000000000000000000000000000000000000000}]',
@@ -241,5 +243,34 @@ def test_bad_metadata_is_refused(url: str) -> None:
             for metadata in (b"[]", "{", {"a": object()}, {"a": math.inf}):
                 with pytest.raises(throughline.Invalid, match="the metadata"):
                     await thread.add("user", "x", metadata=metadata)  # type: ignore[arg-type]
+
+    run(main())
+
+
+def test_json_text_cannot_end_the_operation_that_it_is_a_part_of(url: str) -> None:
+    smuggled = '{}}},{"thread":{"delete":{"thread":"victim"}'
+
+    async def main() -> None:
+        async with throughline.open(url) as store:
+            victim, thread = store.thread("victim"), store.thread("t")
+            await victim.add("user", "stays")
+            added = await thread.add("user", "x", metadata={"a": 1})
+            for metadata in (smuggled, smuggled.encode(), '{},"expected":99', "[]", "1", "", "{", b"\xff"):
+                calls: list[Callable[[], Awaitable[object]]] = [
+                    lambda: store.batch([ops.add("t", "user", "y", metadata=metadata)]),
+                    lambda: thread.add("user", "y", metadata=metadata),
+                    lambda: thread.update(added.message.id, metadata or "{"),
+                    lambda: store.thread("new").create(metadata=metadata),
+                ]
+                for call in calls:
+                    with pytest.raises(throughline.Invalid, match="metadata"):
+                        await call()
+            with pytest.raises(throughline.Invalid, match="metadata: cannot be encoded as JSON"):
+                await thread.update(added.message.id, {"a": object()})
+            for cursor in ('null,"unlisted":true', "", "{"):
+                with pytest.raises(throughline.Invalid, match="after: not one JSON value"):
+                    await store.threads(after=cursor)
+            assert [message.text async for message in victim.messages()] == ["stays"]
+            assert [message.metadata async for message in thread.messages()] == [{"a": 1}]
 
     run(main())

@@ -1,4 +1,4 @@
-"""Cancellation, loops, forks, signals, and the end of the interpreter."""
+"""Cancellation, loops, signals, and the end of the interpreter."""
 
 from __future__ import annotations
 
@@ -16,21 +16,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import python, run
 
 import throughline
 from throughline import ops, sync
-
-
-def python(program: str, *args: str, limit: float = 60.0) -> subprocess.CompletedProcess[str]:
-    """Runs a program in an interpreter of its own."""
-    return subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(program), *args],
-        capture_output=True,
-        text=True,
-        timeout=limit,
-        check=False,
-    )
 
 
 def open_files() -> int:
@@ -247,133 +236,6 @@ def test_a_loop_without_readers_is_woken(path: str) -> None:
         event_loop.run_until_complete(asyncio.wait_for(main(), 30))
     finally:
         event_loop.close()
-
-
-def test_a_handle_is_refused_after_a_fork(path: str) -> None:
-    program = """
-        import asyncio, os, sys, time
-        import throughline
-        from throughline import sync
-
-        path = sys.argv[1]
-        store = sync.open(path)
-        thread = store.thread("t")
-        thread.add("user", "parent")
-        draft = thread.draft().start()
-        feed = store.changes()
-        pid = os.fork()
-        if pid == 0:
-            begun = time.monotonic()
-            for call in (
-                lambda: thread.add("user", "child"),
-                lambda: thread.page(),
-                lambda: store.threads(),
-                lambda: draft.append("x"),
-                lambda: next(feed),
-                lambda: store.close(),
-                lambda: store.for_tenant("a"),
-            ):
-                try:
-                    call()
-                except throughline.ForkedError as error:
-                    assert error.code == "forked" and error.effect == "notApplied", error
-                else:
-                    os._exit(2)
-            if time.monotonic() - begun > 2:
-                os._exit(3)
-            del store, thread, draft, feed
-            with sync.open(path + ".child") as own:
-                own.thread("t").add("user", "child")
-                assert len(own.thread("t").page()) == 1
-
-            async def main():
-                async with throughline.open(path + ".child") as own:
-                    await own.thread("t").add("user", "child")
-
-            asyncio.run(main())
-            sys.exit(0)
-        _, status = os.waitpid(pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0, status
-        draft.append("still open")
-        draft.finish()
-        assert [message.text for message in thread.messages()] == ["parent", "still open"]
-        store.close()
-        print("done")
-    """
-    done = python(program, path)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
-
-
-def test_a_child_opens_a_store_of_its_own_while_the_parent_writes(path: str) -> None:
-    # SQLite has locks for the whole process. A child that inherits one from a thread at work never gets it.
-    program = """
-        import faulthandler, os, sys, threading
-        from throughline import sync
-
-        path = sys.argv[1]
-        store = sync.open(path)
-        is_over = threading.Event()
-        counts = [0] * 4
-
-        def write(number):
-            while not is_over.is_set():
-                store.thread(f"t{number}").add("user", "x")
-                store.thread(f"t{number}").page(1)
-                counts[number] += 1
-
-        writers = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(len(counts))]
-        for writer in writers:
-            writer.start()
-        for child in range(40):
-            pid = os.fork()
-            if pid == 0:
-                faulthandler.dump_traceback_later(20, exit=True)
-                with sync.open(f"{path}.{child}") as own:
-                    own.thread("t").add("user", "child")
-                    assert len(own.thread("t").page()) == 1
-                os._exit(0)
-            _, status = os.waitpid(pid, 0)
-            assert os.waitstatus_to_exitcode(status) == 0, (child, status)
-        is_over.set()
-        for writer in writers:
-            writer.join()
-        for number, count in enumerate(counts):
-            assert count > 0
-            assert store.thread(f"t{number}").summary().messages == count
-        store.close()
-        print("done")
-    """
-    done = python(program, path, limit=120)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
-
-
-def test_a_fork_inside_of_a_loop_is_refused(path: str) -> None:
-    program = """
-        import asyncio, os, sys
-        import throughline
-
-        async def main():
-            store = await throughline.open(sys.argv[1])
-            calls = [asyncio.ensure_future(store.thread("t").add("user", str(n))) for n in range(50)]
-            await asyncio.sleep(0)
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    await store.thread("t").add("user", "child")
-                except throughline.ForkedError:
-                    os._exit(0)
-                os._exit(1)
-            _, status = os.waitpid(pid, 0)
-            assert status == 0, status
-            await asyncio.gather(*calls)
-            assert len(await store.thread("t").page(100)) == 50
-            await store.close()
-            print("done")
-
-        asyncio.run(main())
-    """
-    done = python(program, path)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 ENDS = {

@@ -253,3 +253,22 @@ def test_a_hook_of_a_closed_loop_is_unavailable() -> None:
             await store.close()
 
     run(second())
+
+
+def test_a_plugin_that_ends_the_interpreter_fails_only_its_call() -> None:
+    class Ends(Plugin):
+        name = "ends"
+
+        async def around(self, call: Call, next: Next) -> Reply:
+            if call.thread == "bad":
+                raise SystemExit(3)
+            return await next(call)
+
+    with sync.open("memory:", layers=[Ends()]) as store:
+        store.thread("good").add("user", "before")
+        with pytest.raises(throughline.Internal, match="SystemExit"):
+            store.thread("bad").add("user", "x")
+        store.thread("good").add("user", "after", deadline=30)
+        assert [message.text for message in store.thread("good").messages()] == ["before", "after"]
+    with sync.open("memory:", layers=[Ends()]) as other:
+        other.thread("good").add("user", "x", deadline=30)

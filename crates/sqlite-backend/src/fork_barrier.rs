@@ -6,39 +6,50 @@
 
 use std::{
     fmt,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
 };
 
-use crate::per_process::{Inherit, PerProcess};
+use throughline_core::backend::{Inherit, OwnerProcess, PerProcess};
 
 static BARRIER: PerProcess<Barrier> = PerProcess::new();
 
+/// The number of threads that use SQLite. A child reads how many they were in its parent at the fork: it can take no lock for that.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a thread of the parent used SQLite as this process was forked.
+static INHERITS_LOCKS: AtomicBool = AtomicBool::new(false);
+
+/// For how long threads of a store wait for a fork once the guard is made. Then they go on: the host may wait for one of them, for example
+/// for a lock that a caller of the store has.
+const FORK_TIME: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Default)]
 struct Barrier {
-    /// The number of threads that use SQLite.
-    inside: usize,
-    is_closed: bool,
+    /// The number of the last guard, and the instant until which it keeps threads out.
+    closed: (u64, Option<Instant>),
     changed: Arc<Condvar>,
 }
 
 impl Inherit for Barrier {
     fn inherit(_: &Mutex<Self>) -> Self {
         // The threads that were inside do not exist in the child.
+        INSIDE.store(0, SeqCst);
         Self::default()
     }
 }
 
-/// Waits until `is_met` holds.
-fn wait_until<'a>(
-    mut barrier: MutexGuard<'a, Barrier>,
-    is_met: impl Fn(&Barrier) -> bool,
-) -> MutexGuard<'a, Barrier> {
+/// Waits until no guard keeps this thread out.
+fn wait_until_open(mut barrier: MutexGuard<'_, Barrier>) -> MutexGuard<'_, Barrier> {
     let changed = Arc::clone(&barrier.changed);
-    while !is_met(&barrier) {
-        barrier = changed.wait(barrier).unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let left = barrier.closed.1.and_then(|until| until.checked_duration_since(Instant::now()));
+        let Some(left) = left else { return barrier };
+        barrier = changed.wait_timeout(barrier, left).unwrap_or_else(PoisonError::into_inner).0;
     }
-    barrier
 }
 
 /// A thread that may use SQLite until this is dropped.
@@ -47,20 +58,26 @@ pub(crate) struct Inside(());
 
 /// Waits while the process forks. A thread that is inside must not enter again.
 pub(crate) fn enter() -> Inside {
-    wait_until(BARRIER.lock(), |barrier| !barrier.is_closed).inside += 1;
+    let _barrier = wait_until_open(BARRIER.lock());
+    INSIDE.fetch_add(1, SeqCst);
     Inside(())
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let mut barrier = BARRIER.lock();
-        barrier.inside -= 1;
-        let changed = barrier.is_closed.then(|| Arc::clone(&barrier.changed));
+        let barrier = BARRIER.lock();
+        INSIDE.fetch_sub(1, SeqCst);
+        let changed = barrier.closed.1.map(|_| Arc::clone(&barrier.changed));
         drop(barrier);
         if let Some(changed) = changed {
             changed.notify_all();
         }
     }
+}
+
+/// Whether this process has inherited locks of SQLite that no thread of it holds.
+pub(crate) fn inherits_locks() -> bool {
+    INHERITS_LOCKS.load(SeqCst)
 }
 
 /// Keeps all stores of the process from using SQLite until it is dropped, so that the process can fork.
@@ -71,8 +88,12 @@ impl Drop for Inside {
 /// and in the child. Handles of the parent's stores stay unusable in the child in any case: they refuse each call as
 /// [`Invalid`](throughline_core::ErrorKind::Invalid). Drop them there without a call.
 ///
-/// Writes and reads that have not begun wait meanwhile, and count this time as their own wait. Only one thread at a time has such a
-/// value; others wait for it.
+/// If a thread uses SQLite at the fork all the same, the child refuses to open stores, as
+/// [`OpenError::ForkedInUse`](crate::OpenError::ForkedInUse), once it has dropped the guard.
+///
+/// Writes and reads of all stores that have not begun wait meanwhile, and count this time as their own wait: until the guard is dropped, and
+/// for at most one second after `new` has returned. So do not call a store while you have it, and do not keep it: a later fork is not quiet.
+/// Only one thread at a time has such a value; others wait for it as long.
 ///
 /// # Examples
 /// ```
@@ -86,38 +107,48 @@ impl Drop for Inside {
 /// ```
 #[must_use = "the stores go on when this is dropped"]
 pub struct ForkGuard {
-    /// Held during the fork, so that the child never finds it locked by another thread.
-    barrier: Option<MutexGuard<'static, Barrier>>,
-    is_quiet: bool,
+    owner: OwnerProcess,
+    number: u64,
 }
 
 impl ForkGuard {
     /// Waits until no thread of a store uses SQLite, for at most `limit`. A long read, a backup or a disk that hangs can take longer:
     /// [`is_quiet`](Self::is_quiet) is false then. Blocks the thread.
-    ///
-    /// Do not create it on a thread that has one already: it would wait for itself.
     pub fn new(limit: Duration) -> Self {
-        let mut barrier = wait_until(BARRIER.lock(), |barrier| !barrier.is_closed);
-        barrier.is_closed = true;
+        let mut barrier = wait_until_open(BARRIER.lock());
+        let number = barrier.closed.0 + 1;
+        barrier.closed = (number, Instant::now().checked_add(limit.saturating_add(FORK_TIME)));
         let changed = Arc::clone(&barrier.changed);
-        let (barrier, _) = changed
-            .wait_timeout_while(barrier, limit, |barrier| barrier.inside > 0)
+        let (mut barrier, _) = changed
+            .wait_timeout_while(barrier, limit, |_| INSIDE.load(SeqCst) > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        let is_quiet = barrier.inside == 0;
-        Self { barrier: Some(barrier), is_quiet }
+        barrier.closed.1 = Instant::now().checked_add(FORK_TIME);
+        drop(barrier);
+        Self { owner: OwnerProcess::current(), number }
     }
 
-    /// Whether no thread of a store uses SQLite. If one does, a child of this process must not use SQLite.
+    /// Whether no thread of a store uses SQLite now, or, in a child, used it at the fork.
     #[must_use]
-    pub const fn is_quiet(&self) -> bool {
-        self.is_quiet
+    pub fn is_quiet(&self) -> bool {
+        INSIDE.load(SeqCst) == 0
     }
 }
 
 impl Drop for ForkGuard {
     fn drop(&mut self) {
-        let Some(mut barrier) = self.barrier.take() else { return };
-        barrier.is_closed = false;
+        if !self.owner.is_current() {
+            if !self.is_quiet() {
+                INHERITS_LOCKS.store(true, SeqCst);
+            }
+            // The threads that were inside do not exist here.
+            INSIDE.store(0, SeqCst);
+            return;
+        }
+        let mut barrier = BARRIER.lock();
+        if barrier.closed.0 != self.number {
+            return;
+        }
+        barrier.closed.1 = None;
         let changed = Arc::clone(&barrier.changed);
         drop(barrier);
         changed.notify_all();
@@ -126,7 +157,7 @@ impl Drop for ForkGuard {
 
 impl fmt::Debug for ForkGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForkGuard").field("is_quiet", &self.is_quiet).finish_non_exhaustive()
+        f.debug_struct("ForkGuard").field("is_quiet", &self.is_quiet()).finish_non_exhaustive()
     }
 }
 
@@ -162,7 +193,7 @@ mod tests {
         });
         // The barrier is closed before the thread waits for this one.
         let begun = Instant::now();
-        while !BARRIER.lock().is_closed && begun.elapsed() < FAR {
+        while BARRIER.lock().closed.1.is_none() && begun.elapsed() < FAR {
             thread::yield_now();
         }
         let entering = thread::spawn(move || {

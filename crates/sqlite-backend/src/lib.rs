@@ -60,7 +60,6 @@ mod metadata_index;
 mod open;
 mod options;
 mod pause;
-mod per_process;
 mod queue;
 mod read;
 mod read_only;

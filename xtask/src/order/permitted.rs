@@ -14,7 +14,7 @@ pub(super) struct Group {
 const ORDERS: [(&str, Order); 1] = [("throughline-core", CORE)];
 
 const CORE: Order = &[
-    Group { name: "ids", modules: &["contain", "id", "keyed_queue", "op_kind"] },
+    Group { name: "ids", modules: &["contain", "id", "keyed_queue", "op_kind", "per_process"] },
     Group {
         name: "vocabulary",
         modules: &["audit_entry", "change", "error", "message", "replica", "session", "thread"],

@@ -76,6 +76,7 @@ pub use crate::operation::{
     estimated_size::{AnswerBytes, EstimatedSize},
     stored::{LookUp, Removed, Replay, ThreadCounters, ThreadStats},
 };
+pub use crate::per_process::{Inherit, PerProcess};
 
 use crate::change::CommitNotifications;
 use crate::{

@@ -21,7 +21,6 @@ use std::{
     borrow::Borrow,
     convert::Infallible,
     fmt,
-    panic::AssertUnwindSafe,
     str::FromStr,
     sync::{Arc, Mutex},
     time::{SystemTime, UNIX_EPOCH},
@@ -29,6 +28,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::{ContextV7, Uuid};
+
+use crate::per_process::{Inherit, PerProcess};
 
 /// The longest identifier, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 255;
@@ -98,9 +99,24 @@ fn uuid_v7() -> Arc<str> {
 /// Returns a new UUIDv7 for this time. A time before 1970 counts as 1970: `Uuid::now_v7` would panic there, and a wrong clock
 /// must not stop a host.
 pub(crate) fn mint_uuid(now: SystemTime) -> Uuid {
-    static COUNTER: Mutex<AssertUnwindSafe<ContextV7>> = Mutex::new(AssertUnwindSafe(ContextV7::new()));
+    static COUNTER: PerProcess<Counter> = PerProcess::new();
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Uuid::new_v7(uuid::Timestamp::from_unix(&COUNTER, since_epoch.as_secs(), since_epoch.subsec_nanos()))
+    let counter = COUNTER.lock();
+    Uuid::new_v7(uuid::Timestamp::from_unix(&counter.0, since_epoch.as_secs(), since_epoch.subsec_nanos()))
+}
+
+struct Counter(ContextV7);
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self(ContextV7::new())
+    }
+}
+
+impl Inherit for Counter {
+    fn inherit(_: &Mutex<Self>) -> Self {
+        Self::default()
+    }
 }
 
 macro_rules! opaque_id {

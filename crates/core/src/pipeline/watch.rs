@@ -9,14 +9,18 @@ use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, Thread},
     time::Duration,
 };
 
-use crate::{OpKind, Site, context::CallState};
+use crate::{
+    OpKind, Site,
+    context::CallState,
+    per_process::{Inherit, PerProcess},
+};
 
 /// The interval of the watch.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -110,9 +114,17 @@ struct Slots {
     free: Vec<&'static PollSlot>,
 }
 
+impl Inherit for Slots {
+    fn inherit(_: &Mutex<Self>) -> Self {
+        // A child has neither the threads of the slots nor the watch.
+        WATCHING.store(false, Relaxed);
+        Self::default()
+    }
+}
+
 fn slots() -> MutexGuard<'static, Slots> {
-    static SLOTS: Mutex<Slots> = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
-    SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
+    static SLOTS: PerProcess<Slots> = PerProcess::new();
+    SLOTS.lock()
 }
 
 /// The slot of this thread. `None` while the thread ends.
@@ -188,40 +200,58 @@ impl Drop for AtSite {
 #[derive(Debug)]
 pub(super) struct Watched(u32);
 
-type Pipelines = HashMap<u32, Arc<[Site]>>;
+#[derive(Default)]
+struct Pipelines(HashMap<u32, Arc<[Site]>>);
+
+impl Inherit for Pipelines {
+    fn inherit(_: &Mutex<Self>) -> Self {
+        // Each call of a pipeline of the parent is refused in a child.
+        Self::default()
+    }
+}
 
 fn pipelines() -> MutexGuard<'static, Pipelines> {
-    static PIPELINES: OnceLock<Mutex<Pipelines>> = OnceLock::new();
-    PIPELINES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+    static PIPELINES: PerProcess<Pipelines> = PerProcess::new();
+    PIPELINES.lock()
 }
 
 impl Watched {
     pub(super) fn new(sites: &Arc<[Site]>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = NEXT.fetch_add(1, Relaxed);
-        pipelines().insert(id, Arc::clone(sites));
+        pipelines().0.insert(id, Arc::clone(sites));
         Self(id)
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        pipelines().remove(&self.0);
+        pipelines().0.remove(&self.0);
     }
 }
 
 /// Whether the watch checks the slots.
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
+/// The thread of the watch, from the first call on. Without the thread there are no reports; calls are not affected.
+#[derive(Default)]
+struct Watch(Option<Option<Thread>>);
+
+impl Inherit for Watch {
+    fn inherit(_: &Mutex<Self>) -> Self {
+        Self::default()
+    }
+}
+
 #[cold]
 fn wake() {
-    static WATCH: OnceLock<Option<Thread>> = OnceLock::new();
+    static WATCH: PerProcess<Watch> = PerProcess::new();
     if WATCHING.swap(true, Relaxed) {
         return;
     }
     let begin = || thread::Builder::new().name("throughline-watch".to_owned()).spawn(watch);
-    // Without the thread there are no reports; calls are not affected.
-    if let Some(thread) = WATCH.get_or_init(|| begin().ok().map(|handle| handle.thread().clone())) {
+    let mut known = WATCH.lock();
+    if let Some(thread) = known.0.get_or_insert_with(|| begin().ok().map(|handle| handle.thread().clone())) {
         thread.unpark();
     }
 }
@@ -268,7 +298,7 @@ fn watch() {
 }
 
 fn report(at: At, thread: &str) {
-    let sites = pipelines().get(&at.pipeline()).cloned();
+    let sites = pipelines().0.get(&at.pipeline()).cloned();
     let site = sites.as_ref().and_then(|sites| sites.get(usize::from(at.site))).unwrap_or(&Site::Edge);
     let operation = at.operation();
     let millis = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);

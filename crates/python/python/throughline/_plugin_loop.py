@@ -31,7 +31,13 @@ def _start() -> asyncio.AbstractEventLoop:
     def run() -> None:
         asyncio.set_event_loop(event_loop)
         event_loop.create_task(register())
-        event_loop.run_forever()
+        while True:
+            try:
+                event_loop.run_forever()
+                return
+            except (SystemExit, KeyboardInterrupt):
+                # A plugin raised it. Its call has it as its outcome, and the plugins of other calls go on.
+                continue
 
     threading.Thread(target=run, name="throughline-plugins", daemon=True).start()
     ready.wait()

@@ -22,6 +22,7 @@ __all__ = [
     "before_fork",
     "content_json",
     "mint_id",
+    "one_value",
     "open",
     "raw_get",
     "raw_items",
@@ -319,6 +320,8 @@ def raw_items(json: _Json, *path: str) -> list[bytes]:
     """Returns the JSON text of each item of an array in nested objects, unchanged."""
 def content_json(content: _Content) -> bytes:
     """Returns the JSON of content: one text block for text, and the text of the blocks otherwise."""
+def one_value(json: _Json, argument: str, is_object: bool) -> str:
+    """Returns a JSON text that is exactly one value. Raises ``Invalid``, which names the argument, for every other text."""
 def register_loop() -> None: ...
 def before_fork() -> None: ...
 def after_fork_in_parent() -> None: ...

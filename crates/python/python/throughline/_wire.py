@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Generic, TypeVar, Union
 
-from ._throughline import content_json
+from ._throughline import content_json, one_value
 from .errors import Invalid
 
 T = TypeVar("T")
@@ -75,12 +75,20 @@ def raw_content(content: Content) -> Raw:
     return Raw(content_json(content).decode())
 
 
-def raw_metadata(metadata: Mapping[str, Any] | Json | None) -> Raw | None:
+def raw_metadata(metadata: Mapping[str, Any] | Json | None, argument: str = "metadata") -> Raw | None:
     if metadata is None:
         return None
-    if isinstance(metadata, bytes):
-        return Raw(metadata.decode())
-    return Raw(metadata if isinstance(metadata, str) else dumps(metadata))
+    if isinstance(metadata, (bytes, str)):
+        # Text that is not one object could end the object that it becomes a part of, and go on with another operation.
+        return Raw(one_value(metadata, argument, True))
+    try:
+        return Raw(dumps(metadata))
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"{argument}: cannot be encoded as JSON: {error}") from error
+
+
+def raw_cursor(cursor: str | None) -> Raw | None:
+    return None if cursor is None else Raw(one_value(cursor, "after", False))
 
 
 def micros(time: datetime | None) -> int | None:

@@ -113,7 +113,7 @@ def update(
         thread=thread,
         id=id,
         metadata=w.raw_metadata(metadata or {}),
-        whereAbsent=w.raw_metadata(where_absent),
+        whereAbsent=w.raw_metadata(where_absent, "where_absent"),
         attachments=attachments,
         expected=expected,
     )
@@ -244,7 +244,7 @@ def list_threads(
         archived=archived,
         unlisted=True if unlisted else None,
         order=None if order == "activity" else w.choice("order", _ORDERS, order),
-        after=None if after is None else w.Raw(after),
+        after=w.raw_cursor(after),
         limit=limit,
     )
     return Operation(text, w.answer(m.ThreadList._of, "read", "threads"))
@@ -269,7 +269,7 @@ def find(
         metadata={name: value},
         order=w.choice("order", _FIND_ORDERS, order),
         visibility=visibility,
-        after=None if after is None else w.Raw(after),
+        after=w.raw_cursor(after),
         limit=limit,
         maxBytes=max_bytes,
     )

@@ -1,7 +1,7 @@
 //! A call of a thread that waits for it.
 
 use std::{
-    cell::OnceCell,
+    cell::Cell,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -11,6 +11,8 @@ use std::{
 
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
+
+use crate::process;
 
 /// The time between two looks for a signal, such as the one of Ctrl-C, which only the main thread handles.
 const SIGNALS: Duration = Duration::from_millis(50);
@@ -29,7 +31,8 @@ impl Wake for Unpark {
 
 thread_local! {
     static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
-    static IS_MAIN: OnceCell<bool> = const { OnceCell::new() };
+    /// Whether this thread is the main one, in a process of this generation: in a forked child the thread that forked is.
+    static IS_MAIN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
 }
 
 fn is_main_thread(py: Python<'_>) -> bool {
@@ -39,7 +42,15 @@ fn is_main_thread(py: Python<'_>) -> bool {
             (threading.call_method0("current_thread")?, threading.call_method0("main_thread")?);
         Ok::<_, PyErr>(current.is(&main))
     };
-    IS_MAIN.with(|is_main| *is_main.get_or_init(|| ask().unwrap_or(true)))
+    let generation = process::generation();
+    match IS_MAIN.get() {
+        Some((of, is_main)) if of == generation => is_main,
+        _ => {
+            let is_main = ask().unwrap_or(true);
+            IS_MAIN.set(Some((generation, is_main)));
+            is_main
+        }
+    }
 }
 
 /// Waits for the work without the interpreter lock. A signal whose handler raises, such as Ctrl-C, ends the wait: the library completes

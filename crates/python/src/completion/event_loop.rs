@@ -69,6 +69,7 @@ enum Wakeup {
 static LOOPS: Mutex<Option<HashMap<usize, Arc<EventLoop>>>> = Mutex::new(None);
 
 fn loops() -> MutexGuard<'static, Option<HashMap<usize, Arc<EventLoop>>>> {
+    process::generation();
     LOOPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -59,6 +59,7 @@ struct Stores {
 static STORES: Mutex<Option<Stores>> = Mutex::new(None);
 
 fn stores() -> MutexGuard<'static, Option<Stores>> {
+    process::generation();
     STORES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

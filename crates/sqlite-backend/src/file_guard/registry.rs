@@ -11,14 +11,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
+use throughline_core::backend::{Inherit, PerProcess};
+
 use super::{
     Identity,
     files::{Files, descriptors},
 };
-use crate::{
-    file_status::identity,
-    per_process::{Inherit, PerProcess},
-};
+use crate::file_status::identity;
 
 #[derive(Debug, Default)]
 struct Registry {

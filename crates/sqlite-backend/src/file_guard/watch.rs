@@ -18,8 +18,7 @@ use nix::{
     errno::Errno,
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor},
 };
-
-use crate::per_process::{Inherit, PerProcess};
+use throughline_core::backend::{Inherit, PerProcess};
 
 /// How long a count of the descriptors is valid if no watch can be set.
 const FRESH: Duration = Duration::from_millis(10);

@@ -136,6 +136,16 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// This process was forked while a thread of a store used SQLite, and has inherited its locks: an opening could wait forever.
+    #[error(
+        "`{}` cannot be opened: a store used SQLite as this process was forked, and no thread here releases its locks: fork while a \
+         `ForkGuard` is quiet, without a backup or a long read at work, or run another program (exec)",
+        path.display()
+    )]
+    ForkedInUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The disk is nearly full.
     #[error("`{}`: the disk has {available} bytes left, and {needed} are needed to open a store", path.display())]
     Full {
@@ -189,7 +199,8 @@ impl OpenError {
             | Self::NoDirectory { .. }
             | Self::Path { .. }
             | Self::Foreign { .. }
-            | Self::Forked { .. } => ErrorKind::Invalid,
+            | Self::Forked { .. }
+            | Self::ForkedInUse { .. } => ErrorKind::Invalid,
             Self::Missing { .. } => ErrorKind::NotFound,
             Self::UnsafeSqlite { .. }
             | Self::Newer { .. }

@@ -3,11 +3,23 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
+
+use throughline_core::backend::{Inherit, PerProcess};
 
 use super::OpenError;
 use crate::writer::available;
+
+/// The creation of one file.
+#[derive(Default)]
+struct Creating;
+
+impl Inherit for Creating {
+    fn inherit(_: &Mutex<Self>) -> Self {
+        Self
+    }
+}
 
 /// Returns the path to open. It is absolute, so that SQLite never reads it as a `file:` URI and a change of directory
 /// does not affect it. For a symbolic link it is the target, because SQLite puts the WAL next to the target.
@@ -77,9 +89,9 @@ fn expect_enough(path: &Path, available: u64, floor: u64) -> Result<(), OpenErro
 /// A process that closes a file loses all locks that it holds on it, SQLite's included. So this function never opens an
 /// existing file, and it closes a new file before any code in this process opens it again.
 pub(super) fn create(path: &Path) -> Result<(), OpenError> {
-    static CREATING: Mutex<()> = Mutex::new(());
+    static CREATING: PerProcess<Creating> = PerProcess::new();
 
-    let _one_at_a_time = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = CREATING.lock();
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

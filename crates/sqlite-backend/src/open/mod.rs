@@ -91,6 +91,9 @@ pub(crate) const RECORD_REFERENCES: &str = "PRAGMA auto_vacuum = INCREMENTAL";
 
 /// Opens the file, creates the schema if the file is new, and migrates an older one. Blocks.
 pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
+    if fork_barrier::inherits_locks() {
+        return Err(OpenError::ForkedInUse { path: path.to_owned() });
+    }
     let version = rusqlite::version_number();
     if !version::is_safe(version) {
         return Err(OpenError::UnsafeSqlite { version: rusqlite::version() });

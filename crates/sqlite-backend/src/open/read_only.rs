@@ -10,8 +10,8 @@ use super::{
     migration, version,
 };
 use crate::{
-    error::EngineError, file_guard::is_inherited, metadata_index::MetadataNames, read_only::Access,
-    search::State, writer::with_suffix,
+    error::EngineError, file_guard::is_inherited, fork_barrier, metadata_index::MetadataNames,
+    read_only::Access, search::State, writer::with_suffix,
 };
 
 /// The attempts to examine a closed store while other processes open and close it.
@@ -22,6 +22,9 @@ type Searchable = (Option<Tokenizer>, IndexedMetadata);
 
 /// Returns the indexes of the store at `path`. Blocks.
 pub(super) fn examine(path: &Path) -> Result<Searchable, OpenError> {
+    if fork_barrier::inherits_locks() {
+        return Err(OpenError::ForkedInUse { path: path.to_owned() });
+    }
     if !version::is_safe(rusqlite::version_number()) {
         return Err(OpenError::UnsafeSqlite { version: rusqlite::version() });
     }

@@ -10,6 +10,7 @@ from .. import models as m
 from .. import ops
 from .._throughline import Capability, Engine
 from .._wire import Json, Operation
+from ..errors import ForkedError
 from ..ops import ThreadOrder, Visibility
 from .agent import Agent
 from .feed import Changes
@@ -38,7 +39,11 @@ class Store:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        try:
+            await self.close()
+        except ForkedError:
+            # The block ends in a child of the process that opened the store, which alone closes it.
+            pass
 
     @property
     def tenant(self) -> str:

@@ -11,6 +11,7 @@ from .. import models as m
 from .. import ops
 from .._throughline import Capability, Engine
 from .._wire import Json, Operation
+from ..errors import ForkedError
 from ..ops import ThreadOrder, Visibility
 from .agent import Agent
 from .feed import Changes
@@ -39,7 +40,11 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except ForkedError:
+            # The block ends in a child of the process that opened the store, which alone closes it.
+            pass
 
     @property
     def tenant(self) -> str:
