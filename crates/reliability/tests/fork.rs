@@ -1,23 +1,30 @@
 //! A process that forks with a store open: the child has the handle and none of the threads behind it.
 
-#[cfg(target_os = "linux")]
-use std::{fs, path::Path};
 use std::{
+    fs,
     future::{Future, IntoFuture as _},
     pin::pin,
+    sync::{Mutex, mpsc},
     task::{Context, Poll, Waker},
+    thread,
     time::Duration,
 };
+#[cfg(target_os = "linux")]
+use std::{path::Path, time::Instant};
 
+#[cfg(target_os = "linux")]
+use rusqlite::Connection;
 use throughline_core::{
-    Backend as _, Effect, ErrorKind, NewMessage, PersistError, Persistence, messages::PageFrom,
+    Backend as _, Effect, ErrorKind, MessageId, NewMessage, PersistError, Persistence,
+    backend::{Inherit, PerProcess},
+    messages::PageFrom,
 };
 use throughline_postgres::PostgresBackend;
 use throughline_postgres_cluster::{Cluster, Installation};
 use throughline_reliability::skipped;
-#[cfg(target_os = "linux")]
-use throughline_sqlite::OpenError;
 use throughline_sqlite::SqliteBackend;
+#[cfg(target_os = "linux")]
+use throughline_sqlite::{ForkGuard, OpenError};
 use tokio::{runtime::Runtime, time::timeout};
 
 /// A timeout far above the duration of any step.
@@ -152,6 +159,107 @@ fn a_forked_child_opens_no_file_that_its_parent_has_open() {
     runtime.block_on(backend.close()).unwrap();
     assert_eq!(in_forked_child(|| opened(&path)), Some(0), "a file that was closed before the fork");
     assert_eq!(in_forked_child(|| opened(&other)), Some(0), "a file that was never open");
+}
+
+/// Opens a store in a forked child that drops a copy of the guard first. Returns 0 if it is open, 1 if it is refused because a store used
+/// SQLite at the fork, and 2 otherwise.
+#[cfg(target_os = "linux")]
+fn opened_after(guard: &ForkGuard, path: &Path) -> i32 {
+    // SAFETY: the child ends without dropping the original.
+    drop(unsafe { std::ptr::read(guard) });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    match runtime.block_on(SqliteBackend::open(path)) {
+        Ok(backend) => {
+            std::mem::forget(backend);
+            0
+        }
+        Err(OpenError::ForkedInUse { .. }) => 1,
+        Err(_) => 2,
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_child_forked_while_a_store_uses_sqlite_opens_no_store() {
+    let runtime = Runtime::new().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let [path, other] = ["fork.db", "other.db"].map(|name| directory.path().join(name));
+    let db = runtime.block_on(async {
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        Persistence::builder().backend(backend).build().unwrap()
+    });
+    let lock = Connection::open(&path).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The writer waits for the lock inside of SQLite.
+    let write = runtime.spawn({
+        let thread = db.thread("t");
+        async move { thread.add(NewMessage::user("x")).await }
+    });
+    let begun = Instant::now();
+    let busy = loop {
+        let guard = ForkGuard::new(Duration::ZERO);
+        if !guard.is_quiet() {
+            break guard;
+        }
+        assert!(begun.elapsed() < FAR, "the writer never used SQLite");
+    };
+    assert_eq!(in_forked_child(|| opened_after(&busy, &other)), Some(1), "a store is busy");
+    drop(busy);
+    lock.execute_batch("ROLLBACK").unwrap();
+    runtime.block_on(write).unwrap().unwrap();
+    let quiet = ForkGuard::new(FAR);
+    assert!(quiet.is_quiet());
+    assert_eq!(in_forked_child(|| opened_after(&quiet, &other)), Some(0), "all stores are idle");
+    drop(quiet);
+    runtime.block_on(db.close()).unwrap();
+}
+
+#[derive(Default)]
+struct Number(u32);
+
+impl Inherit for Number {
+    fn inherit(_: &Mutex<Self>) -> Self {
+        Self(7)
+    }
+}
+
+#[test]
+fn a_child_does_not_inherit_a_lock_that_another_thread_holds() {
+    static NUMBER: PerProcess<Number> = PerProcess::new();
+    let (held, is_held) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let holder = thread::spawn(move || {
+        NUMBER.lock().0 = 3;
+        let number = NUMBER.lock();
+        held.send(()).unwrap();
+        assert!(released.recv().is_err());
+        drop(number);
+    });
+    is_held.recv().unwrap();
+    let number = || i32::try_from(NUMBER.lock().0).unwrap();
+    assert_eq!(in_forked_child(number), Some(7));
+    assert_eq!(in_forked_child(|| in_forked_child(number).unwrap_or(1)), Some(7), "a child of the child");
+    drop(release);
+    holder.join().unwrap();
+    assert_eq!(number(), 3);
+}
+
+#[test]
+fn two_children_make_different_ids() {
+    let directory = tempfile::tempdir().unwrap();
+    // The thread that forks has made one.
+    let parent = MessageId::mint();
+    let ids = ["first", "second"].map(|name| {
+        let file = directory.path().join(name);
+        let write = || i32::from(fs::write(&file, MessageId::mint().as_str()).is_err());
+        assert_eq!(in_forked_child(write), Some(0));
+        fs::read_to_string(file).unwrap()
+    });
+    // The last 48 bits are random, and not the time.
+    let random = |id: &str| id[24..].to_owned();
+    assert_ne!(random(&ids[0]), random(&ids[1]));
+    assert_ne!(random(&ids[0]), random(MessageId::mint().as_str()));
+    assert_ne!(random(&ids[0]), random(parent.as_str()));
 }
 
 #[test]

@@ -207,4 +207,17 @@ mod tests {
         assert!(waiting.join().unwrap());
         entering.join().unwrap();
     }
+
+    /// The host may hold the guard and wait for a thread of a store.
+    #[test]
+    fn a_thread_enters_in_the_end_while_the_guard_is_held() {
+        let guard = ForkGuard::new(FAR);
+        let inside = enter();
+        assert!(!guard.is_quiet());
+        // The next guard does not wait for the first one either, and the first one does not open the barrier for it.
+        let next = ForkGuard::new(Duration::ZERO);
+        drop(guard);
+        assert!(BARRIER.lock().closed.1.is_some());
+        drop((inside, next));
+    }
 }
