@@ -28,6 +28,8 @@ use crate::{completion, error, store};
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 /// The process of the generation. Zero before the first use.
 static OF_PROCESS: AtomicU32 = AtomicU32::new(0);
+/// The generation of the last process that began a fork.
+static FORKED_FROM: AtomicU64 = AtomicU64::new(0);
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 
@@ -126,7 +128,7 @@ thread_local! {
 /// Keeps the stores from using SQLite: `os.register_at_fork` calls it before the fork.
 #[pyfunction]
 pub(crate) fn before_fork(py: Python<'_>) {
-    generation();
+    FORKED_FROM.store(generation(), Ordering::Relaxed);
     // A store that answers a call may need the interpreter before it leaves SQLite.
     py.detach(|| {
         let guard = ForkGuard::new(FORK_LIMIT);
@@ -137,17 +139,26 @@ pub(crate) fn before_fork(py: Python<'_>) {
 /// Lets the stores go on: `os.register_at_fork` calls it in the parent.
 #[pyfunction]
 pub(crate) fn after_fork_in_parent() {
+    release_fork_guard();
+}
+
+fn release_fork_guard() {
     FORK_GUARD.with(|held| drop(held.borrow_mut().take()));
 }
 
 /// Begins the next generation: `os.register_at_fork` calls it in the child.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
-    generation();
+    // In a new namespace, the child can have the number of its parent.
+    if generation() == FORKED_FROM.load(Ordering::Relaxed) {
+        begin_generation();
+    }
+    // Another thread of the child may have begun the generation.
+    release_fork_guard();
 }
 
 fn begin_generation() {
-    FORK_GUARD.with(|held| drop(held.borrow_mut().take()));
+    release_fork_guard();
     GENERATION.fetch_add(1, Ordering::Relaxed);
     // Its threads do not exist here, so that it can neither be used nor shut down.
     mem::forget(RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take());

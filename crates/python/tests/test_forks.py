@@ -182,12 +182,19 @@ def test_a_fork_function_that_a_host_has_registered_before_the_import_opens_a_st
 
         def reopen():
             faulthandler.dump_traceback_later(20, exit=True)
-            with sync.open(path + ".child") as own:
+            with sync.open(path + ".child", layers=[Passes()]) as own:
                 own.thread("t").add("user", "x")
 
         os.register_at_fork(after_in_child=reopen)
-        from throughline import sync
-        store = sync.open(path)
+        from throughline import Plugin, sync
+
+        class Passes(Plugin):
+            name = "passes"
+
+            async def around(self, call, next):
+                return await next(call)
+
+        store = sync.open(path, layers=[Passes()])
         store.thread("t").add("user", "x")
         pid = os.fork()
         if pid == 0:

@@ -56,7 +56,9 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         [of_postgres, others].map(|names| tests(&[], &names).args(["--", "--nocapture"]));
     let mut on_postgres = Part::new(ON_POSTGRES, postgres::with_cluster(of_postgres, cluster.as_ref()));
     if let Some(cluster) = &cluster {
-        on_postgres = with_row_security(workspace, cluster).fold(on_postgres, Part::then);
+        for process in with_row_security(workspace, cluster) {
+            on_postgres = on_postgres.then(process);
+        }
         if let Some(pooler) = &pooler {
             on_postgres = on_postgres.then(behind_pooler(workspace, cluster, pooler));
         }

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 
 from . import _throughline
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
+_process = os.getpid()
 
 
 def start() -> asyncio.AbstractEventLoop:
     """Returns the loop, which the first call starts."""
     global _loop
+    if os.getpid() != _process:
+        # A function that a host has registered for the child runs before `forget`.
+        forget()
     with _lock:
         if _loop is None or _loop.is_closed():
             _loop = _start()
@@ -46,5 +51,6 @@ def _start() -> asyncio.AbstractEventLoop:
 
 def forget() -> None:
     """Leaves the loop of the parent to it, in a child that was forked."""
-    global _loop, _lock
-    _loop, _lock = None, threading.Lock()
+    global _loop, _lock, _process
+    if os.getpid() != _process:
+        _loop, _lock, _process = None, threading.Lock(), os.getpid()
