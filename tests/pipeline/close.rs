@@ -12,7 +12,9 @@ use std::{
 };
 
 use throughline::{
-    Admitted, Backend, Capabilities, Effect, ErrorKind, NewMessage, PersistError, Persistence, Reply, Result,
+    Admitted, Backend, Capabilities, Effect, ErrorKind, NewMessage, PersistError, Persistence, Position, Reply,
+    Result,
+    changes::ChangeScope,
     memory::MemoryBackend,
     messages::{Add, PageFrom},
     pipeline::Admission,
@@ -237,4 +239,18 @@ fn close_returns_cancelled_when_its_runtime_ends_meanwhile() {
         }
     });
     assert_eq!(closed.load(Ordering::SeqCst), 1, "a store is closed once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_waits_ends_when_the_pipeline_closes() {
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
+    let waits = tokio::spawn(async move { feed.next().await });
+    // The clock advances only when every task waits.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let closed_at = tokio::time::Instant::now();
+    db.close().await.unwrap();
+    let error = waits.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
+    assert_eq!(closed_at.elapsed(), Duration::ZERO);
 }

@@ -22,6 +22,7 @@ use crate::{
     fork::ForkOptions,
     json,
     layers::{Capability, seconds},
+    number,
     process::Owned,
     store::{Opened, Shared},
 };
@@ -266,10 +267,11 @@ impl Engine {
         metadata: Option<&Bound<'_, PyAny>>,
         attachments: Option<Vec<String>>,
         key: Option<&str>,
-        after: Option<u64>,
+        after: Option<&Bound<'_, PyAny>>,
         deadline: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         let (db, shared) = self.store(py)?;
+        let after = number::optional(after, "after")?;
         let (content, metadata) = (json::content(content)?, json::metadata(metadata)?);
         let request = || {
             let mut message = NewMessage::new(role_of(role)?, content).with_metadata(metadata);
@@ -313,14 +315,17 @@ impl Engine {
         &self,
         py: Python<'_>,
         thread: &str,
-        limit: u32,
-        after: Option<u64>,
-        before: Option<u64>,
+        limit: &Bound<'_, PyAny>,
+        after: Option<&Bound<'_, PyAny>>,
+        before: Option<&Bound<'_, PyAny>>,
         visibility: Option<&str>,
-        max_bytes: Option<u32>,
+        max_bytes: Option<&Bound<'_, PyAny>>,
         deadline: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         let (db, shared) = self.store(py)?;
+        let limit = number::whole(limit, "limit")?;
+        let (after, before) = (number::optional(after, "after")?, number::optional(before, "before")?);
+        let max_bytes = number::optional(max_bytes, "max_bytes")?;
         let request = || {
             let from = match (after, before) {
                 (Some(0), None) => PageFrom::Start,
@@ -450,13 +455,14 @@ impl Engine {
         metadata: Option<&Bound<'_, PyAny>>,
         attachments: Option<Vec<String>>,
         key: Option<&str>,
-        after: Option<u64>,
+        after: Option<&Bound<'_, PyAny>>,
         lease: Option<f64>,
         interval: Option<f64>,
-        bytes: Option<usize>,
+        bytes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let (db, shared) = self.store(py)?;
         let metadata = json::metadata(metadata)?;
+        let (after, bytes) = (number::optional(after, "after")?, number::optional(bytes, "flush_bytes")?);
         let request = || {
             let mut new = NewReservation::new(role_of(role)?).with_metadata(metadata);
             if let Some(id) = id {
@@ -503,8 +509,15 @@ impl Engine {
     }
 
     #[pyo3(signature = (scope, thread, after))]
-    fn changes(&self, py: Python<'_>, scope: &str, thread: Option<&str>, after: u64) -> PyResult<Feed> {
+    fn changes(
+        &self,
+        py: Python<'_>,
+        scope: &str,
+        thread: Option<&str>,
+        after: &Bound<'_, PyAny>,
+    ) -> PyResult<Feed> {
         let (db, shared) = self.store(py)?;
+        let after = number::whole(after, "after")?;
         let scope = match (scope, thread) {
             ("thread", Some(thread)) => {
                 ChangeScope::Thread(id_of(thread, OpKind::Read).map_err(|error| raise(py, &error))?)

@@ -5,7 +5,7 @@
 //!
 //! - [`process`]: the tokio runtime of the process, and what a fork and the end of the interpreter change;
 //! - [`completion`]: how a finished call reaches its event loop, or the thread that waits for it;
-//! - [`json`], [`decode`], [`error`], [`message`], [`page`], [`answer`]: values that cross;
+//! - [`json`], [`number`], [`decode`], [`error`], [`message`], [`page`], [`answer`]: values that cross;
 //! - [`layers`], [`plugin`], [`store`]: a pipeline from the arguments of `open`, one for each path in a process;
 //! - [`engine`], [`draft`], [`feed`], [`fork`]: the calls.
 
@@ -22,6 +22,7 @@ mod layers;
 mod logs;
 mod message;
 mod metrics;
+mod number;
 mod page;
 mod plugin;
 mod process;

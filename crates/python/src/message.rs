@@ -230,15 +230,30 @@ impl Added {
 #[pyclass(frozen, module = "throughline._throughline")]
 pub(crate) struct Damaged {
     #[pyo3(get)]
-    pub(crate) id: Option<String>,
+    id: Option<String>,
     #[pyo3(get)]
-    pub(crate) seq: Option<u64>,
+    seq: Option<u64>,
     #[pyo3(get)]
-    pub(crate) detail: String,
+    detail: String,
+}
+
+impl Damaged {
+    pub(crate) fn of(damaged: &messages::DamagedMessage) -> Self {
+        Self {
+            id: damaged.id.as_ref().map(|id| id.as_str().to_owned()),
+            seq: damaged.seq.map(throughline::Seq::get),
+            detail: damaged.to_error().detail().to_owned(),
+        }
+    }
 }
 
 #[pymethods]
 impl Damaged {
+    #[staticmethod]
+    fn from_json(json: &Bound<'_, PyAny>) -> PyResult<Self> {
+        json::wire(json.py(), json::text_of(json)?, "the damaged message").map(|damaged| Self::of(&damaged))
+    }
+
     fn __repr__(&self) -> String {
         format!("<Damaged id={:?} seq={:?}: {}>", self.id, self.seq, self.detail)
     }

@@ -133,12 +133,7 @@ impl Page {
 
     #[getter]
     fn damaged(&self) -> Vec<Damaged> {
-        let each = self.page.damaged.iter().map(|damaged| Damaged {
-            id: damaged.id.as_ref().map(|id| id.as_str().to_owned()),
-            seq: damaged.seq.map(throughline::Seq::get),
-            detail: damaged.to_error().detail().to_owned(),
-        });
-        each.collect()
+        self.page.damaged.iter().map(Damaged::of).collect()
     }
 
     const fn __len__(&self) -> usize {

@@ -122,7 +122,22 @@ def test_wrong_arguments_are_refused(url: str) -> None:
                 await thread.add("user", "x", deadline=-1)
             with pytest.raises(TypeError):
                 await thread.add(3, "x")  # type: ignore[arg-type]
-            with pytest.raises(OverflowError):
-                await thread.page(2**40)
+            with pytest.raises(TypeError, match="argument 'limit'"):
+                await thread.page("3")  # type: ignore[arg-type]
+            for call, detail in (
+                (lambda: thread.page(2**40), "limit: 1099511627776 is not between 0 and 4294967295"),
+                (lambda: thread.page(-1), "limit: -1 is not between 0 and 4294967295"),
+                (lambda: thread.page(after=-1), "after: -1 is not between 0 and 18446744073709551615"),
+                (lambda: thread.page(before=-2), "before: -2 is not between"),
+                (lambda: thread.page(max_bytes=-3), "max_bytes: -3 is not between"),
+                (lambda: thread.add("user", "x", after=-4), "after: -4 is not between"),
+                (lambda: thread.draft(after=-5).__aenter__(), "after: -5 is not between"),
+                (lambda: thread.draft(flush_bytes=-6).__aenter__(), "flush_bytes: -6 is not between"),
+            ):
+                with pytest.raises(throughline.Invalid) as raised:
+                    await call()
+                assert detail in str(raised.value) and raised.value.effect == "notApplied"
+            with pytest.raises(throughline.Invalid, match="after: -7 is not between"):
+                thread.changes(-7)
 
     run(main())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -100,5 +102,24 @@ def test_messages_are_found_by_metadata(is_file: bool, tmp_path: Path) -> None:
             assert ([message.text for message in rest.messages], rest.next) == (["0"], None)
             of_thread = await store.thread("t-0").find("order", "A-1", max_bytes=1)
             assert ([message.text for message in of_thread.messages], of_thread.next is None) == (["2"], False)
+
+    run(main())
+
+
+def test_a_find_names_a_damaged_message(path: str) -> None:
+    async def main() -> None:
+        options = {"indexed_metadata": ["order"]}
+        async with throughline.open(path, options=options) as store:
+            for id in ("m", "n"):
+                await store.thread("t").add("user", id, id=id, metadata={"order": "A"})
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("UPDATE messages SET content = '[\"broken\"' WHERE seq = 1")
+        async with throughline.open(path, options=options) as store:
+            found = await store.find("order", "A")
+            assert ([message.id for message in found.messages], len(found)) == (["n"], 1)
+            page = await store.thread("t").page()
+            for damaged in (found.damaged, page.damaged):
+                assert [(one.id, one.seq) for one in damaged] == [("m", 1)]
+            assert found.damaged[0].detail == page.damaged[0].detail
 
     run(main())

@@ -43,6 +43,8 @@ def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
             await throughline.open(tmp_path / "other.db")
         with pytest.raises(throughline.Invalid, match="there is no store for `redis:`"):
             await throughline.open("redis://localhost")
+        with pytest.raises(throughline.Invalid, match="`memory:` is the URL"):
+            await throughline.open(":memory:")
         with pytest.raises(throughline.Invalid, match="empty"):
             await throughline.open("")
 

@@ -87,7 +87,7 @@ impl IndexedMetadata {
             return Ok(());
         }
         let detail = format!(
-            "the metadata field `{name}` is not indexed: declare it when the store is opened, in `IndexedMetadata` \
+            "the metadata field `{name}` is not indexed: declare it as an indexed metadata field when the store is opened \
              (indexed: {self})"
         );
         Err(PersistError::new(ErrorKind::Unsupported, detail).with_effect(Effect::NotApplied))
@@ -176,7 +176,7 @@ mod tests {
     fn a_field_that_is_not_declared_is_refused_by_name() {
         let refused = IndexedMetadata::new(["kind", "a"]).unwrap().expect("color").unwrap_err();
         assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Unsupported, Effect::NotApplied));
-        let detail = "the metadata field `color` is not indexed: declare it when the store is opened, in `IndexedMetadata` \
+        let detail = "the metadata field `color` is not indexed: declare it as an indexed metadata field when the store is opened \
                       (indexed: a, kind)";
         assert_eq!(refused.detail(), detail);
     }

@@ -186,11 +186,21 @@ impl ChangeFeed {
     }
 
     /// Waits for a notification of a commit that may concern this feed, at most five seconds, because the store may omit
-    /// notifications. For a store without notifications, the method waits half a second.
+    /// notifications. For a store without notifications, the method waits half a second. It returns at once when the pipeline is
+    /// [closed](Persistence::close): the next read returns that error.
     ///
     /// # Cancel safety
     /// If the future is dropped, no change is lost.
     pub async fn wait_for_commit(&mut self) {
+        let core = Arc::clone(self.db.core());
+        tokio::select! {
+            biased;
+            () = core.in_flight().closing_begun() => {}
+            () = self.wait_for_notification() => {}
+        }
+    }
+
+    async fn wait_for_notification(&mut self) {
         if let Some(commits) = &mut self.commits {
             match timeout(WAIT, commits.changed()).await {
                 Ok(Some(_)) | Err(_) => return,

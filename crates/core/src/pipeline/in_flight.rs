@@ -21,6 +21,7 @@ pub(crate) struct InFlight {
     runtime_lives: watch::Receiver<()>,
     count: AtomicUsize,
     closing: AtomicBool,
+    closing_begun: Notify,
     idle: Notify,
 }
 
@@ -38,6 +39,7 @@ impl InFlight {
             runtime_lives,
             count: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            closing_begun: Notify::new(),
             idle: Notify::new(),
         })
     }
@@ -77,6 +79,16 @@ impl InFlight {
     /// Refuses further calls.
     pub(crate) fn begin_closing(&self) {
         self.closing.store(true, Ordering::SeqCst);
+        self.closing_begun.notify_waiters();
+    }
+
+    /// Waits until further calls are refused.
+    pub(crate) async fn closing_begun(&self) {
+        // `notify_waiters` also wakes a future that was made before it and not polled yet.
+        let begun = self.closing_begun.notified();
+        if !self.is_closing() {
+            begun.await;
+        }
     }
 
     /// Whether further calls are refused.

@@ -145,7 +145,7 @@ async fn a_find_by_a_field_that_is_not_declared_names_it(host: Host) {
     let client = host.client();
     for query in ["metadata[color]=\"red\"", "metadata[color]=\"red\"&thread=t"] {
         let problem = client.get(&target(query)).await.expect_problem(501, "unsupported");
-        let detail = "the metadata field `color` is not indexed: declare it when the store is opened, in `IndexedMetadata` \
+        let detail = "the metadata field `color` is not indexed: declare it as an indexed metadata field when the store is opened \
                       (indexed: kind, orderId)";
         assert_eq!((&problem["detail"], &problem["effect"]), (&detail.into(), &"notApplied".into()));
     }

@@ -136,6 +136,10 @@ class Added:
 class Damaged:
     """A message that the store cannot decode. The other messages of the page are readable."""
 
+    @staticmethod
+    def from_json(json: _Json) -> Damaged:
+        """Reads a damaged message in the wire format."""
+
     @property
     def id(self) -> str | None:
         """The id, if it is readable."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
-from ._throughline import Added, Message
+from ._throughline import Added, Damaged, Message
 
 Role = Literal["user", "assistant", "system", "tool"]
 State = Literal["reserved", "streaming", "final", "abandoned"]
@@ -94,6 +94,9 @@ class ThreadList:
     """The threads that the store cannot decode."""
     position: int
     """The position of the change feed at which the list was read."""
+
+    def __len__(self) -> int:
+        return len(self.threads)
 
     @classmethod
     def _of(cls, wire: dict[str, Any]) -> ThreadList:
@@ -210,8 +213,11 @@ class Found:
     messages: list[Message]
     next: str | None
     """The value of ``after=`` for the next messages. ``None`` at the end."""
-    damaged: list[str]
-    """The ids of the messages that the store cannot decode, as far as they are readable."""
+    damaged: list[Damaged]
+    """The messages that the store cannot decode."""
+
+    def __len__(self) -> int:
+        return len(self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +244,9 @@ class SearchHits:
     """The position up to which the index is complete."""
     terminated_early: bool
     """Whether the search reached its time limit."""
+
+    def __len__(self) -> int:
+        return len(self.hits)
 
     @classmethod
     def _of(cls, wire: dict[str, Any]) -> SearchHits:

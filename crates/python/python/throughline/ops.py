@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from . import _wire as w
 from . import models as m
-from ._throughline import Added, Message, mint_id, raw_get, raw_items
+from ._throughline import Added, Damaged, Message, mint_id, raw_get, raw_items
 from ._wire import UNSET, Content, Json, Operation
 from .session_ops import (
     Failure,
@@ -41,7 +41,7 @@ ThreadOrder = Literal["activity", "created", "created_desc"]
 Visibility = Literal["all", "final", "settled"]
 """Which messages a read shows: all, final ones, or those that are not open."""
 
-_ORDERS = {"created": "oldestCreated", "created_desc": "newestCreated"}
+_ORDERS = {"activity": "latestActivity", "created": "oldestCreated", "created_desc": "newestCreated"}
 _FIND_ORDERS = {"newest": "newestFirst", "oldest": "oldestFirst"}
 
 _content_updated = w.of_dataclass(m.ContentUpdated, ("thread", "id", "revision", "state", "deduplicated"))
@@ -243,7 +243,7 @@ def list_threads(
         labels=labels or None,
         archived=archived,
         unlisted=True if unlisted else None,
-        order=None if order == "activity" else w.choice("order", _ORDERS, order),
+        order=w.choice("order", _ORDERS, order),
         after=w.raw_cursor(after),
         limit=limit,
     )
@@ -277,7 +277,7 @@ def find(
     def decode(answer: bytes) -> m.Found:
         found = [Message.from_json(one) for one in raw_items(answer, "read", "find", "messages")]
         rest = json.loads(raw_get(answer, "read", "find") or b"{}")
-        damaged = [one.get("id") or "" for one in rest.get("damaged", [])]
+        damaged = [Damaged.from_json(w.dumps(one)) for one in rest.get("damaged", [])]
         cursor = rest.get("next")
         return m.Found(found, None if cursor is None else w.dumps(cursor), damaged)
 
