@@ -217,6 +217,7 @@ impl Draft {
             let Ok(slot) = self.changes.reserve().await else { return Err(self.writer_ended()) };
             permit.forget();
             slot.send(change);
+            self.shared.wake_if_due(self.changes.capacity() < self.changes.max_capacity() / 2);
             Ok(())
         };
         match self.by(until, buffered).await {

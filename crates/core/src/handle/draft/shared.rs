@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::pending::MAX_WAITING;
 use crate::PersistError;
@@ -21,6 +21,10 @@ pub(super) struct Shared {
     pub(super) in_doubt: AtomicBool,
     /// One permit for each byte of the buffer.
     pub(super) capacity: Semaphore,
+    /// Wakes a writer that waits for the time of its next write: the buffer should be written, or received, before it.
+    pub(super) early: Notify,
+    /// The number of buffered bytes at which the draft writes.
+    coalesce_bytes: usize,
     failure: Mutex<Option<PersistError>>,
     /// The error of the last write, if it was transient.
     transient_error: Mutex<Option<PersistError>>,
@@ -32,12 +36,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(live: LiveDraft) -> Self {
+    pub(super) fn new(live: LiveDraft, coalesce_bytes: usize) -> Self {
         Self {
             settling: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
             capacity: Semaphore::new(MAX_WAITING as usize),
+            early: Notify::new(),
+            coalesce_bytes,
             failure: Mutex::new(None),
             transient_error: Mutex::new(None),
             live: Mutex::new(Some(live)),
@@ -62,6 +68,18 @@ impl Shared {
 
     pub(super) fn set_transient_error(&self, error: Option<PersistError>) {
         *lock(&self.transient_error) = error;
+    }
+
+    /// Returns the number of bytes that are appended, and not written.
+    fn buffered_bytes(&self) -> usize {
+        (MAX_WAITING as usize).saturating_sub(self.capacity.available_permits())
+    }
+
+    /// Wakes the writer before the time of its next write, if it has enough to write, or if few changes can still be sent to it.
+    pub(super) fn wake_if_due(&self, has_few_slots: bool) {
+        if has_few_slots || self.buffered_bytes() >= self.coalesce_bytes {
+            self.early.notify_one();
+        }
     }
 
     pub(super) fn settle(&self) {

@@ -75,7 +75,7 @@ pub(super) fn spawn(
     let (changes, inbox) = mpsc::channel(CHANGES);
     let (commands, requests) = mpsc::channel(COMMANDS);
     let (publish, watermark) = watch::channel(Watermark { bytes: 0, revision: message.revision });
-    let shared = Arc::new(Shared::new(db.live_drafts().register(&message)));
+    let shared = Arc::new(Shared::new(db.live_drafts().register(&message), coalesce.bytes));
     let renew_every = message.lease.map(|lease| lease.duration / 3);
     let writer = Writer {
         thread: message.thread.clone(),
@@ -188,13 +188,12 @@ impl Writer {
                     }
                     self.answer(command).await;
                 }
-                Some(change) = self.inbox.recv() => {
+                // The first change sets the time of the next write. The others wait in the channel, so that they do not wake this task.
+                Some(change) = self.inbox.recv(), if self.flush_at.is_none() => {
                     self.buffer(change);
-                    let is_enough = self.pending.bytes() >= self.coalesce.bytes as u64;
-                    if is_enough && self.not_before.is_none_or(|not_before| not_before <= Instant::now()) {
-                        self.write_due().await;
-                    }
+                    self.write_if_enough().await;
                 }
+                () = self.shared.early.notified(), if self.flush_at.is_some() => self.write_if_enough().await,
                 () = at(flush_at) => self.write_due().await,
                 () = at(renew_at) => self.renew().await,
             }
@@ -204,9 +203,7 @@ impl Writer {
 
     async fn answer(&mut self, command: Command) {
         // Content that the caller appended before the command comes first.
-        while let Ok(change) = self.inbox.try_recv() {
-            self.buffer(change);
-        }
+        self.receive();
         match command {
             Command::Flush { until, reply } => drop(reply.send(self.flush(until).await)),
             Command::Settle { settlement, until, reply } => {
@@ -214,6 +211,22 @@ impl Writer {
                     self.settle(&settlement, until).await.map_err(|error| self.about_settlement(error));
                 drop(reply.send(answer));
             }
+        }
+    }
+
+    /// Moves every change that was sent to the buffer.
+    fn receive(&mut self) {
+        while let Ok(change) = self.inbox.try_recv() {
+            self.buffer(change);
+        }
+    }
+
+    /// Makes one write before its time, if there is enough to write.
+    async fn write_if_enough(&mut self) {
+        self.receive();
+        let is_enough = self.pending.bytes() >= self.coalesce.bytes as u64;
+        if is_enough && self.not_before.is_none_or(|not_before| not_before <= Instant::now()) {
+            self.write_due().await;
         }
     }
 
@@ -238,6 +251,7 @@ impl Writer {
 
     /// Makes one write from the buffer. If more is due, it comes after the command of a waiting caller.
     async fn write_due(&mut self) {
+        self.receive();
         self.flush_at = None;
         if self.shared.failure().is_some() || self.settled.is_some() {
             return;
