@@ -222,7 +222,7 @@ async def test_concurrent_sessions_do_not_mix(tmp_path: Path) -> None:
 @in_loop
 async def test_tenants_do_not_see_each_other(tmp_path: Path) -> None:
     async with opening(tmp_path) as store:
-        one, two = (ThroughlineSession("s", store.for_tenant(name)) for name in ("one", "two"))
+        one, two = (ThroughlineSession("s", store.for_tenant(f"{name}-{uuid.uuid4()}")) for name in ("one", "two"))
         await one.add_items([user("1")])
         assert await two.get_items() == []
         await two.clear_session()
