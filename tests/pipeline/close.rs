@@ -12,8 +12,8 @@ use std::{
 };
 
 use throughline::{
-    Admitted, Backend, Capabilities, Effect, ErrorKind, NewMessage, PersistError, Persistence, Position, Reply,
-    Result,
+    Admitted, Backend, Capabilities, Effect, ErrorKind, NewMessage, PersistError, Persistence, Position,
+    Reply, Result,
     changes::ChangeScope,
     memory::MemoryBackend,
     messages::{Add, PageFrom},

@@ -57,6 +57,7 @@ mod fork_barrier;
 mod health;
 mod maintenance;
 mod metadata_index;
+mod obsolete_chunks;
 mod open;
 mod options;
 mod pause;

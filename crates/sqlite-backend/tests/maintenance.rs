@@ -166,6 +166,36 @@ async fn exactly_the_damaged_parts_are_named() {
 }
 
 #[tokio::test]
+async fn chunks_that_wait_for_their_deletion_are_sound_if_their_message_has_ended() {
+    let pk = |id: &str| format!("(SELECT message_pk FROM messages WHERE message_id = '{id}')");
+    let cases = [
+        ("final", vec![]),
+        ("streaming", vec![(Part::Chunks, ["default", "t", "streaming"])]),
+        ("nothing", vec![(Part::Chunks, ["", "", ""]), (Part::Chunks, ["", "", ""])]),
+    ];
+    for (id, expected) in cases {
+        let store = store().await;
+        store.db.close().await.unwrap();
+        let pk = pk(id);
+        if id != "streaming" {
+            store.damage(&format!("INSERT INTO appends VALUES (99, ifnull({pk}, 99), 1, NULL, 0, 0, 'x')"));
+        }
+        store.damage(&format!("INSERT INTO obsolete_chunks VALUES (ifnull({pk}, 99), 99)"));
+        let found = store.verify().await;
+        assert_eq!(all_named(&found), expected, "{id}: {:#?}", found.damaged);
+        // The writer deletes those of the ended message, and no chunk of the open one.
+        let (maintenance, db) = open(&store.path).await;
+        db.close().await.unwrap();
+        let left = if id == "nothing" { 5 } else { 4 };
+        assert_eq!(maintenance.verify().await.unwrap().chunks, left, "{id}");
+        let look = Connection::open(&store.path).unwrap();
+        let entries: i64 =
+            look.query_row("SELECT count(*) FROM obsolete_chunks", [], |row| row.get(0)).unwrap();
+        assert_eq!(entries, 0, "{id}");
+    }
+}
+
+#[tokio::test]
 async fn every_contradiction_between_rows_is_reported_at_its_part() {
     let of = |part, message| vec![(part, ["default", "t", message])];
     let streaming = "message_pk = (SELECT message_pk FROM messages WHERE message_id = 'streaming')";

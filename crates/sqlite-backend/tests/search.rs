@@ -401,7 +401,7 @@ fn downgrade(path: &Path) {
     let file = rusqlite::Connection::open(path).unwrap();
     file.execute_batch(&format!(
         "DROP TRIGGER search_keeps_replaced; DROP TRIGGER search_keeps_deleted;
-         DROP TABLE search_messages; DROP TABLE search_replaced; DROP TABLE search; {};
+         DROP TABLE obsolete_chunks; DROP TABLE search_messages; DROP TABLE search_replaced; DROP TABLE search; {};
          INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
          INSERT INTO search (rowid, terms, shard, seq, created_at)
          SELECT message_pk, char(10, 10, 10) || '1.copied' || char(10) || '.1', 1, seq, created_at FROM messages;
@@ -433,7 +433,7 @@ async fn an_index_of_the_version_before_is_built_again() {
     assert!(!bytes.windows(6).any(|window| window == b"copied"));
     let file = rusqlite::Connection::open(&path).unwrap();
     let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
 }
 
 /// Returns the number of distinct terms in the index, and the number of contents that it keeps to remove terms.

@@ -57,7 +57,9 @@ impl Url {
             return Err(invalid("the path of the store is empty"));
         }
         if path == ":memory:" {
-            return Err(invalid("`:memory:` is no path of a store: `memory:` is the URL of a store in memory"));
+            return Err(invalid(
+                "`:memory:` is no path of a store: `memory:` is the URL of a store in memory",
+            ));
         }
         if url.contains("://") && !url.starts_with("sqlite:") {
             let scheme = url.split("://").next().unwrap_or_default();

@@ -12,7 +12,7 @@ pub struct Verification {
     pub messages: u64,
     /// The tombstones of deleted messages.
     pub deleted: u64,
-    /// The chunks of open messages.
+    /// The chunks of open messages, and those of ended messages that the writer has not deleted yet.
     pub chunks: u64,
     /// The verified contents in files next to the store: see
     /// [`SqliteOptions::blobs_above`](crate::SqliteOptions::blobs_above).

@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "audit_counted_by_the_writer",
         sql: include_str!("../../migrations/0003_audit_counted_by_the_writer.sql"),
     },
+    Migration {
+        id: 4,
+        name: "chunks_deleted_together",
+        sql: include_str!("../../migrations/0004_chunks_deleted_together.sql"),
+    },
 ];
 
 /// The schema that this version writes.
@@ -228,6 +233,7 @@ mod tests {
                 "c40b6d54c635e2416496a3fe38128db06915856e122f483ac5deba42e32d13c9",
                 "6203e75e88f7dd62c5b6e889cd3a305fe32386417691f12eba9392b59386123a",
                 "6aac5a2b872a806316fde581672a9ab5d0ec4786793228cebbe9920f2ceb1e33",
+                "926610020c62efefff2a509f7f758acefcd950164bb6f2995394aa90c222da55",
             ]
         );
     }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     connection::connect_to_read,
+    obsolete_chunks::DELETE_OF as DELETE_OBSOLETE,
     record::Listed,
     rows::{
         BY_EVENT, BY_ITEM, BY_TURN, CHUNKS, DELETE_CHUNKS, FIND, FIND_THREAD, FORGET_ALIASES, LATEST,
@@ -34,6 +35,7 @@ const LAST_APPEND: i64 = 3;
 fn store(messages: i64) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+    connection.execute_batch(include_str!("../../migrations/0004_chunks_deleted_together.sql")).unwrap();
     connection
         .execute_batch(&format!(
             "CREATE TEMP TABLE numbers AS WITH RECURSIVE n (n) AS \
@@ -55,6 +57,7 @@ fn store(messages: i64) -> Connection {
              last_append, content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
              VALUES ({OPEN}, 1, 'open', {messages} + 1, {messages} / {SEGMENT}, 'user', 'streaming', 4, 3, {LAST_APPEND}, \
              2, 1, 0, 0, 1, 0, '{{}}', '[]');
+             INSERT INTO obsolete_chunks SELECT iif(n = 1, {OPEN}, n), iif(n = 1, {LAST_APPEND}, n) FROM numbers;
              INSERT INTO appends SELECT n, iif(n <= {LAST_APPEND}, {OPEN}, n % 10 + 1), n, nullif(n - 1, 0), 0, 0, 'x' \
              FROM numbers;"
         ))
@@ -98,6 +101,7 @@ fn the_cost_of_an_open_message_is_that_of_its_chunks() {
     costs_the_same(CHUNKS, &[message, chunk]);
     costs_the_same(CHUNK, &[message, chunk]);
     costs_the_same(&format!("{DELETE_CHUNKS} RETURNING append_pk"), &[message, chunk]);
+    costs_the_same(&format!("{DELETE_OBSOLETE} RETURNING append_pk"), &[message]);
 }
 
 #[test]

@@ -146,11 +146,12 @@ pub(super) fn last(db: &Connection) -> rusqlite::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::open::create_tables;
 
     #[test]
     fn every_table_is_captured_or_copied_with_another_or_derived() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        create_tables(&db).unwrap();
         let mut tables: Vec<String> = db
             .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             .unwrap()
@@ -178,6 +179,8 @@ mod tests {
                 "labels",
                 "metadata_names",
                 "metadata_values",
+                "migrations",
+                "obsolete_chunks",
                 "store",
                 "thread_segments",
                 "touched"

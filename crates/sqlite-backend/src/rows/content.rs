@@ -2,11 +2,15 @@
 
 use rusqlite::{Connection, ffi, params};
 use throughline_core::Content;
-use throughline_engine::{StagedRows, rows::MessageKey};
+use throughline_engine::{
+    StagedRows,
+    rows::{MessageKey, MessageRow},
+};
 
 use super::Source;
 use crate::{
     failure::Applied,
+    obsolete_chunks::{self, FEW},
     record::{Append, Damage, Growth, StoredChunk, append_chain, number},
 };
 
@@ -54,12 +58,22 @@ impl Source<'_> {
         Err(damage.into_error(&key.thread.thread).into())
     }
 
-    /// Deletes the stored chunks of a message.
-    pub(super) fn delete_chunks(&mut self, key: &MessageKey) -> Applied<()> {
+    /// Deletes the stored chunks of a message. Those of a message that ends with many of them are left to the writer, which deletes
+    /// them later.
+    pub(super) fn delete_chunks(&mut self, key: &MessageKey, ends: bool) -> Applied<()> {
         let Some(stored) = self.messages.get_mut(key) else { return Ok(()) };
         let message_pk = stored.message_pk;
         let cleared = match stored.appends {
             Some(0) => return Ok(()),
+            Some(appends)
+                if ends
+                    && appends > FEW
+                    && let Some(last_append) = stored.last_append =>
+            {
+                obsolete_chunks::insert(self.db, message_pk, last_append)?;
+                self.obsolete_chunks += appends;
+                true
+            }
             Some(appends) => {
                 let parameters = params![message_pk, stored.last_append];
                 number(self.db.prepare_cached(DELETE_CHUNKS)?.execute(parameters)? as u64) == appends
@@ -72,6 +86,25 @@ impl Source<'_> {
         }
         if stored.appends.is_some() {
             (stored.appends, stored.last_append) = (Some(0), None);
+        }
+        Ok(())
+    }
+
+    /// Deletes what is left of the chunks of messages that ended before, if the messages are deleted, or get other content: nothing of
+    /// the earlier content stays in the file.
+    pub(super) fn delete_obsolete_chunks(&self, staged: &StagedRows) -> Applied<()> {
+        let loses_content = |(key, row): (&MessageKey, &MessageRow)| {
+            let stored = self.messages.get(key)?;
+            let was_settled = stored.state.is_some_and(|state| !state.is_open());
+            let is_replaced = was_settled && staged.contents.is_changed(key);
+            (row.is_tombstone() || is_replaced || self.overwrites).then_some(stored.message_pk)
+        };
+        let mut messages = staged.messages.updated().filter_map(loses_content).peekable();
+        if messages.peek().is_none() || !obsolete_chunks::has_any(self.db)? {
+            return Ok(());
+        }
+        for message_pk in messages {
+            obsolete_chunks::delete_of(self.db, message_pk)?;
         }
         Ok(())
     }

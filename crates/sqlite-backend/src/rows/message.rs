@@ -36,7 +36,7 @@ pub(crate) const FIND: &str = concat!(
 pub(crate) struct StoredMessage {
     pub(crate) message_pk: i64,
     pub(super) seq: Option<i64>,
-    state: Option<MessageState>,
+    pub(super) state: Option<MessageState>,
     /// The number of chunks. `None` if it cannot be read.
     pub(super) appends: Option<i64>,
     pub(super) last_append: Option<i64>,
@@ -250,8 +250,11 @@ pub(super) fn erase(
     at: &Positions,
 ) -> Applied<RemovedMessages> {
     let mut removed = RemovedMessages::default();
+    source.delete_obsolete_chunks(staged)?;
     for (key, _) in staged.chunks.deleted() {
-        source.delete_chunks(key)?;
+        let row = staged.messages.known(key).flatten();
+        let ends = row.is_some_and(|row| !row.is_tombstone() && !row.state.is_open());
+        source.delete_chunks(key, ends && !source.overwrites)?;
     }
     for (key, row) in staged.messages.updated().filter(|(_, row)| row.is_tombstone()) {
         let (stored, position) = (stored(&source.messages, key)?, at.of(row.last_change));

@@ -46,6 +46,8 @@ pub(crate) struct Source<'a> {
     pub(crate) blobs: Option<&'a mut BlobWriter>,
     /// Whether messages are overwritten regardless of their rows: that is so for rows of another store.
     pub(super) overwrites: bool,
+    /// How many chunks became obsolete and wait for their deletion.
+    pub(super) obsolete_chunks: i64,
 }
 
 type Loaded<T> = Result<T, Halt<EngineError>>;
@@ -60,6 +62,7 @@ impl<'a> Source<'a> {
             ids: HashMap::default(),
             blobs: None,
             overwrites: false,
+            obsolete_chunks: 0,
         }
     }
 

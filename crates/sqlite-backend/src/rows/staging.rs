@@ -91,6 +91,11 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
+    /// Returns how many chunks became obsolete and wait for their deletion.
+    pub(crate) fn obsolete_chunks(&mut self) -> i64 {
+        self.transaction.source_mut().obsolete_chunks
+    }
+
     /// Returns the thread cache and the blobs of the writer. Nothing is staged.
     pub(crate) fn state(&mut self) -> (&mut ThreadCache, Option<&mut BlobWriter>) {
         let Source { threads, blobs, .. } = self.transaction.source_mut();

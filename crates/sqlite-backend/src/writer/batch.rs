@@ -28,6 +28,8 @@ pub(super) struct Batch {
     pub(super) changed: bool,
     /// The position of the store at the beginning of the transaction.
     pub(super) begun_at: i64,
+    /// How many chunks the transaction made obsolete without deleting them.
+    pub(super) obsolete_chunks: i64,
 }
 
 impl Batch {

@@ -6,6 +6,7 @@
 mod batch;
 mod begin;
 mod blob_removal;
+mod chunk_removal;
 mod commit_watch;
 mod compaction;
 mod failure_tracker;

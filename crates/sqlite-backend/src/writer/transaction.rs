@@ -210,6 +210,7 @@ impl Worker {
             return Ok(None);
         }
         filling.flush()?;
+        batch.obsolete_chunks = filling.staging.obsolete_chunks();
         let position = filling.staging.position();
         progress.set_replication_state(filling.replication_state);
         progress.kept_after = filling.kept_after;
@@ -279,6 +280,7 @@ impl Worker {
                 drop(lock);
                 self.health_state.end_step();
                 self.threads.committed(position);
+                self.obsolete_chunks.add(batch.obsolete_chunks);
                 let bytes = batch.bytes();
                 let threads = self.commits.threads_of(&batch);
                 batch.deliver();
@@ -292,6 +294,7 @@ impl Worker {
                 self.failed(&error);
                 match self.fence_transaction(position, &error) {
                     Verdict::Applied => {
+                        self.obsolete_chunks.add(batch.obsolete_chunks);
                         let threads = self.commits.threads_of(&batch);
                         batch.deliver();
                         self.commits.committed(position, threads);

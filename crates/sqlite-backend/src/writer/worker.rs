@@ -33,6 +33,7 @@ use crate::{
     fork_barrier,
     health::{Alarm, Condition, HealthState, WriterStep},
     metadata_index::MetadataWork,
+    obsolete_chunks::Deletion,
     open::OpenError,
     queue::{Queue, Woken},
     reader_barrier::ReaderBarrier,
@@ -40,7 +41,7 @@ use crate::{
     search::Index,
 };
 
-/// For how long a store that is closing continues to update the full-text index, and to remove blobs.
+/// For how long a store that is closing continues to update the full-text index, and to remove obsolete chunks and blobs.
 const WORK_AT_THE_END: Duration = Duration::from_secs(1);
 
 /// The interval at which an idle writer checks whether a second SQLite library has closed the file.
@@ -95,6 +96,7 @@ pub(super) struct Worker {
     pub(super) commits: CommitWatch,
     pub(super) index: Index,
     pub(super) metadata: MetadataWork,
+    pub(super) obsolete_chunks: Deletion,
     /// `None` during a transaction.
     pub(super) blobs: Option<BlobWriter>,
     pub(super) unnamed_blobs: Collector,
@@ -154,6 +156,7 @@ impl Worker {
             commits: CommitWatch::new(commits),
             index: Index::new(options.search, options.tokenizer),
             metadata: MetadataWork::new(),
+            obsolete_chunks: Deletion::new(),
             blobs: None,
             unnamed_blobs,
             path,
@@ -181,6 +184,10 @@ impl Worker {
         {
             self.continue_index();
         }
+        while self.obsolete_chunks.is_left()
+            && begun.elapsed() < WORK_AT_THE_END
+            && self.continue_chunk_removal()
+        {}
         self.collect_blobs();
         // A process that never runs for long would not come to the end of a search otherwise.
         while (self.unnamed_blobs.is_searching() || self.unnamed_blobs.has_candidates())
@@ -204,6 +211,7 @@ impl Worker {
             let commits = self.connection.as_ref().and_then(|_| self.commits.timeout(is_kept));
             let index = self.connection.as_ref().and_then(|_| self.index.timeout());
             let metadata = self.connection.as_ref().and_then(|_| self.metadata.timeout());
+            let chunks = self.connection.as_ref().and_then(|_| self.obsolete_chunks.timeout());
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let should_reopen = self.should_reopen().then_some(PROBE_INTERVAL);
             let blobs = self.connection.as_ref().and_then(|_| self.unnamed_blobs.timeout());
@@ -214,6 +222,7 @@ impl Worker {
                 commits,
                 index,
                 metadata,
+                chunks,
                 second,
                 should_reopen,
                 blobs,
@@ -231,6 +240,9 @@ impl Worker {
                     }
                     if self.metadata.is_due() {
                         self.continue_metadata_index();
+                    }
+                    if self.obsolete_chunks.is_due() {
+                        self.continue_chunk_removal();
                     }
                     if self.unnamed_blobs.is_due() {
                         self.collect_blobs();
@@ -321,6 +333,9 @@ impl Worker {
         }
         if self.metadata.timeout().is_some() {
             self.continue_metadata_index();
+        }
+        if self.obsolete_chunks.is_ready() {
+            self.continue_chunk_removal();
         }
         if let Some(connection) = &self.connection {
             match self.commits.poll(connection, self.index.is_kept()) {

@@ -7,6 +7,7 @@ use throughline_core::Content;
 
 use super::{Check, Owner, Part, is_damage, walk::Table};
 use crate::{
+    obsolete_chunks,
     record::{Columns as _, Growth, StoredChunk},
     rows::CHUNKS,
 };
@@ -30,7 +31,7 @@ pub(super) struct Chunks {
 pub(super) enum Reached {
     /// The number of reachable chunks that the scan of the table has not met yet.
     Chunks(i64),
-    /// Unknown because of damage.
+    /// Unknown because of damage, or because the message has ended and the writer has begun to delete them.
     Unknown,
 }
 
@@ -77,6 +78,24 @@ impl Check<'_> {
             self.chunks.insert(message_pk, reached);
         }
         Ok(Chunks { count, content: growth.as_ref().map(Growth::content), faults })
+    }
+
+    /// Looks for chunks that the writer is to delete, although their message is open or missing.
+    pub(super) fn obsolete_chunks(&mut self) -> rusqlite::Result<()> {
+        for (message_pk, appends) in obsolete_chunks::messages(self.db)? {
+            if appends == Some(0) {
+                self.chunks.insert(message_pk, Reached::Unknown);
+                continue;
+            }
+            let owner = match appends {
+                Some(_) => self.owner_of(message_pk)?,
+                None => Owner::default(),
+            };
+            let description =
+                format!("the chunks of message number {message_pk} are to be deleted, but it has not ended");
+            self.report(&owner, Part::Chunks, description);
+        }
+        Ok(())
     }
 
     /// Scans all chunks, and counts those that are not reachable from the row of a message.

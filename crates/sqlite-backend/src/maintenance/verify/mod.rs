@@ -97,6 +97,7 @@ impl<'a> Check<'a> {
             Self::store,
             Self::messages,
             Self::orphans,
+            Self::obsolete_chunks,
             Self::stray_chunks,
             Self::indexed_metadata,
             Self::threads,
