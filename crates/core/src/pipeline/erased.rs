@@ -1,9 +1,10 @@
 use std::{
+    any::{Any, TypeId},
     fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use pin_project::pin_project;
@@ -83,6 +84,16 @@ trait Erased: Send + Sync {
 
 impl<S: PersistService<Error = PersistError>> Erased for S {
     fn call(&self, request: PersistRequest) -> BoxFuture<'static, Result<PersistResponse>> {
+        type Call = BoxFuture<'static, Result<PersistResponse>>;
+        // A chain of plugins or another shared stack boxes its calls itself, and is always ready: no second box.
+        if TypeId::of::<S::Future>() == TypeId::of::<Call>() {
+            let mut service = self.clone();
+            if let Poll::Ready(Ok(())) = service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                let mut call = Some(Service::call(&mut service, request));
+                let call = (&mut call as &mut dyn Any).downcast_mut::<Option<Call>>();
+                return call.and_then(Option::take).expect("the types are the same");
+            }
+        }
         let mut call = Boxed::empty();
         call.as_mut().put(Oneshot::new(self.clone(), request));
         call
@@ -172,5 +183,77 @@ impl Service<PersistRequest> for SharedService {
 impl fmt::Debug for SharedService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SharedService")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+    use crate::{
+        ErrorKind, PersistArgs,
+        context::{Context as CallContext, Facts, Shape},
+        messages::Delete,
+    };
+
+    /// A service that boxes its calls, and is ready after it has been polled a number of times.
+    #[derive(Debug, Clone, Default)]
+    struct Boxes {
+        polls_before: Arc<AtomicUsize>,
+        /// The address of the last box.
+        address: Arc<AtomicUsize>,
+    }
+
+    fn address(call: &BoxFuture<'static, Result<PersistResponse>>) -> usize {
+        std::ptr::from_ref(&**call).cast::<()>().addr()
+    }
+
+    impl Service<PersistRequest> for Boxes {
+        type Response = PersistResponse;
+        type Error = PersistError;
+        type Future = BoxFuture<'static, Result<PersistResponse>>;
+
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+            let waits =
+                self.polls_before.fetch_update(Relaxed, Relaxed, |polls| polls.checked_sub(1)).is_ok();
+            if waits {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: PersistRequest) -> Self::Future {
+            let call: Self::Future =
+                Box::pin(async move { Err(PersistError::unsupported(request.kind().as_str())) });
+            self.address.store(address(&call), Relaxed);
+            call
+        }
+    }
+
+    fn request() -> PersistRequest {
+        let args: PersistArgs = Delete::new("t".parse().unwrap(), "m".parse().unwrap()).into();
+        let context = CallContext::new(Facts::default(), Shape::of(&args), Arc::new([]));
+        PersistRequest { args, context }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_a_ready_service_has_boxed_is_not_boxed_again() {
+        let service = Boxes::default();
+        let call = SharedService::new(service.clone()).run(request());
+        assert_eq!(address(&call), service.address.load(Relaxed));
+        let error = call.await.unwrap_err();
+        assert_eq!((error.kind(), error.to_string().contains("delete")), (ErrorKind::Unsupported, true));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_boxes_its_calls_is_not_called_before_it_is_ready() {
+        let service = Boxes::default();
+        service.polls_before.store(3, Relaxed);
+        let call = SharedService::new(service.clone()).run(request());
+        assert_eq!((service.address.load(Relaxed), service.polls_before.load(Relaxed)), (0, 2));
+        assert_eq!(call.await.unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(service.polls_before.load(Relaxed), 0);
     }
 }

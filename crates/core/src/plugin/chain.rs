@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::{Future, ready},
+    future::{Future, poll_fn, ready},
     pin::{Pin, pin},
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Next, Plugin,
+    Plugin,
     hook::Hooked,
     rest::{LayersRest, PluginRest, ReadsInside, Rest},
 };
@@ -36,7 +36,7 @@ pub trait Links: Clone + Send + Sync + 'static {
     fn run<'c, O: Hooked>(
         &'c self,
         entry: &'c Entry<'c>,
-        passing: &'c mut Passing<O>,
+        passing: &'c mut Passing<'_, O>,
         rest: Pin<&'c mut (dyn Rest<O> + 'c)>,
     ) -> impl Future<Output = ()> + Send;
 }
@@ -58,24 +58,32 @@ impl fmt::Debug for dyn ReadsInside + '_ {
 
 /// A call that enters a chain, and its answer. The futures of the plugins share it, so that none of them moves it.
 #[derive(Debug)]
-pub struct Passing<O: Operation> {
-    call: Option<Call<O>>,
-    answer: Option<Result<Reply<O>>>,
+pub struct Passing<'c, O: Operation> {
+    /// The call, until the outermost plugin takes it.
+    call: &'c mut Option<Call<O>>,
+    answer: Poll<Result<Reply<O>>>,
 }
 
-impl<O: Operation> Passing<O> {
-    const fn new(call: Call<O>) -> Self {
-        Self { call: Some(call), answer: None }
+impl<'c, O: Operation> Passing<'c, O> {
+    const fn new(call: &'c mut Option<Call<O>>) -> Self {
+        Self { call, answer: Poll::Pending }
     }
 
-    /// Runs the call through the rest of the stack.
-    async fn pass(&mut self, rest: Pin<&mut (dyn Rest<O> + '_)>) {
-        let call = self.call.take().expect("a call enters once");
-        self.answer = Some(Next::new(rest).run(call).await);
+    /// Runs the call through the rest of the stack, which takes the call from here and stores its answer here.
+    async fn pass(&mut self, mut rest: Pin<&mut (dyn Rest<O> + '_)>) {
+        rest.as_mut().take(self.call);
+        poll_fn(|cx| {
+            rest.as_mut().poll(cx, &mut self.answer);
+            if self.answer.is_pending() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     fn into_answer(self) -> Result<Reply<O>> {
-        self.answer.expect("a call that has passed a chain has an answer")
+        match self.answer {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => unreachable!("a call that has passed a chain has an answer"),
+        }
     }
 }
 
@@ -83,7 +91,7 @@ impl Links for () {
     async fn run<'c, O: Hooked>(
         &'c self,
         _: &'c Entry<'c>,
-        passing: &'c mut Passing<O>,
+        passing: &'c mut Passing<'_, O>,
         rest: Pin<&'c mut (dyn Rest<O> + 'c)>,
     ) {
         passing.pass(rest).await;
@@ -94,7 +102,7 @@ impl<L: Links, P: Plugin> Links for (L, Mounted<P>) {
     async fn run<'c, O: Hooked>(
         &'c self,
         entry: &'c Entry<'c>,
-        passing: &'c mut Passing<O>,
+        passing: &'c mut Passing<'_, O>,
         rest: Pin<&'c mut (dyn Rest<O> + 'c)>,
     ) {
         let (outside, Mounted { plugin, site }) = self;
@@ -152,7 +160,7 @@ struct Chain<L, S> {
 
 impl<L: Links, S: PersistService> Chain<L, S> {
     /// Runs a call through the plugins from the site `first` on, and through the layers inside.
-    async fn run<O: Hooked>(&self, first: u8, passing: &mut Passing<O>) {
+    async fn run<O: Hooked>(&self, first: u8, passing: &mut Passing<'_, O>) {
         let Some(Call { context, .. }) = &passing.call else { return };
         let state = Arc::clone(context.call());
         let entry = Entry { first, state: &state, chain: self };
@@ -163,8 +171,9 @@ impl<L: Links, S: PersistService> Chain<L, S> {
 
 impl<L: Links, S: PersistService> ReadsInside for Chain<L, S> {
     fn read(&self, first: u8, read: Call<ReadArgs>) -> BoxFuture<'_, Result<Reply<ReadArgs>>> {
-        let mut passing = Passing::new(read);
+        let mut call = Some(read);
         Box::pin(async move {
+            let mut passing = Passing::new(&mut call);
             pin!(self.run(first, &mut passing)).await;
             passing.into_answer()
         })
@@ -208,8 +217,9 @@ impl<L: Links, S: PersistService> Service<PersistRequest> for PluginChainService
         macro_rules! run {
             ($op:ident, $method:ident) => {{
                 let mut running = Boxed::empty();
-                let mut passing = Passing::new(Call { op: $op, context });
+                let mut call = Some(Call { op: $op, context });
                 running.as_mut().put(async move {
+                    let mut passing = Passing::new(&mut call);
                     pin!(chain.run(chain.first, &mut passing)).await;
                     passing.into_answer().map(PersistResponse::from)
                 });
