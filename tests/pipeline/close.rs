@@ -254,3 +254,18 @@ async fn a_feed_that_waits_ends_when_the_pipeline_closes() {
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
     assert_eq!(closed_at.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_repeats_every_read_does_not_keep_the_pipeline_from_closing() {
+    let db = Persistence::builder().backend(MemoryBackend::new()).build().unwrap();
+    let mut feed = db.changes(ChangeScope::Tenant, Position::ZERO);
+    let reader = tokio::spawn(async move {
+        loop {
+            drop(feed.next_now().await);
+            feed.wait_for_commit().await;
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    timeout(Duration::from_secs(1), db.close()).await.unwrap().unwrap();
+    reader.abort();
+}

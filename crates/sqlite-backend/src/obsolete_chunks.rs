@@ -3,22 +3,23 @@
 //! The chunks of messages that were streamed at the same time lie between each other: the deletion of those of one message writes
 //! nearly a page for each of them. So the end of a message with more than [`FEW`] chunks adds the message to the table
 //! `obsolete_chunks`, and the writer deletes the chunks of all such messages in the order of their keys, which writes each page
-//! once. It begins when there are [`MANY`] of them, when they have waited for [`MAX_WAIT`], and at the end of the store.
+//! once. It begins when they are [`MANY`] or [`LONG`] together, when they have waited for [`MAX_WAIT`], and at the end of the store.
 //!
 //! Until then the file has the content of these messages twice. A deletion or an edit of such a message deletes its chunks in the
 //! same transaction, so that nothing of the earlier content stays.
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::record::append_chain;
+use crate::record::{append_chain, number};
 
 /// The end of a message deletes so many chunks by itself: they cost no more pages than the entry of the message and the later work.
 pub(crate) const FEW: i64 = 8;
 
-/// The number of chunks with which their deletion begins.
+/// The number of chunks with which their deletion begins, and the bytes in them.
 const MANY: i64 = 8192;
+const LONG: u64 = 16 << 20;
 
 /// The longest time for which chunks wait for others.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -29,17 +30,20 @@ const IDLE: Duration = Duration::from_millis(5);
 /// The longest time that it waits to be idle between two steps.
 const MAX_DELAY: Duration = Duration::from_millis(25);
 
-/// The number of chunks, also of open messages, in one step.
-const STEP: i64 = 2048;
+/// The wait after a step that could not run.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The last chunk of a step.
-const END_OF_STEP: &str = "SELECT max(append_pk) FROM (SELECT append_pk FROM appends WHERE append_pk > ?1 AND append_pk <= ?2 \
-    ORDER BY append_pk LIMIT ?3)";
+/// The number of chunks in one step, also of open messages, and the bytes in them. The last chunk may exceed them.
+const STEP: usize = 2048;
+const STEP_BYTES: i64 = 2 << 20;
+
+/// The chunks of a step, with their lengths, which are in their rows.
+const NEXT: &str = "SELECT append_pk, octet_length(delta) FROM appends WHERE append_pk > ?1 AND append_pk <= ?2 ORDER BY append_pk";
 
 /// Deletes the chunks of a step whose messages have ended. A damaged entry for an open message deletes nothing.
 const DELETE_STEP: &str = "DELETE FROM appends WHERE append_pk > ?1 AND append_pk <= ?2 AND EXISTS \
     (SELECT 1 FROM obsolete_chunks o JOIN messages m ON m.message_pk = o.message_pk \
-     WHERE o.message_pk = appends.message_pk AND m.appends = 0)";
+     WHERE o.message_pk = appends.message_pk AND o.entry IN (SELECT value FROM json_each(?3)) AND m.appends = 0)";
 
 pub(crate) const DELETE_OF: &str = concat!(
     "WITH RECURSIVE ",
@@ -47,11 +51,17 @@ pub(crate) const DELETE_OF: &str = concat!(
     " DELETE FROM appends WHERE append_pk IN (SELECT append_pk FROM chain) AND message_pk = ?1"
 );
 
-/// Records that the chunks of a message are obsolete, from its last one on.
-pub(crate) fn insert(db: &Connection, message_pk: i64, last_append: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO obsolete_chunks (message_pk, last_append) VALUES (?1, ?2)")?
-        .execute([message_pk, last_append])
-        .map(drop)
+/// Records that the chunks of a message are obsolete.
+pub(crate) fn insert(
+    db: &Connection,
+    message_pk: i64,
+    (last_append, appends): (i64, i64),
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO obsolete_chunks (message_pk, last_append, appends, entry) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute([message_pk, last_append, appends, fastrand::i64(..)])
+    .map(drop)
 }
 
 /// Returns whether any message has obsolete chunks.
@@ -59,9 +69,18 @@ pub(crate) fn has_any(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM obsolete_chunks)")?.query_row([], |row| row.get(0))
 }
 
-/// Deletes the obsolete chunks of a message. A step may have deleted the first of them.
+/// Deletes the obsolete chunks of a message.
 pub(crate) fn delete_of(db: &Connection, message_pk: i64) -> rusqlite::Result<()> {
-    db.prepare_cached(DELETE_OF)?.execute([message_pk])?;
+    let appends: Option<i64> = db
+        .prepare_cached("SELECT appends FROM obsolete_chunks WHERE message_pk = ?1")?
+        .query_row([message_pk], |row| row.get(0))
+        .optional()?;
+    let Some(appends) = appends else { return Ok(()) };
+    let deleted = db.prepare_cached(DELETE_OF)?.execute([message_pk])?;
+    if number(deleted as u64) != appends {
+        // The chain is broken, or a step has deleted some of the chunks, so this deletes the others by a scan.
+        db.execute("DELETE FROM appends WHERE message_pk = ?1", [message_pk])?;
+    }
     db.prepare_cached("DELETE FROM obsolete_chunks WHERE message_pk = ?1")?.execute([message_pk]).map(drop)
 }
 
@@ -74,14 +93,36 @@ pub(crate) fn messages(db: &Connection) -> rusqlite::Result<Vec<(i64, Option<i64
     .collect()
 }
 
+/// A number of chunks, and the bytes in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) chunks: i64,
+    pub(crate) bytes: u64,
+}
+
+impl Amount {
+    pub(crate) const fn add(&mut self, other: Self) {
+        self.chunks += other.chunks;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    const fn is_much(self) -> bool {
+        self.chunks >= MANY || self.bytes >= LONG
+    }
+}
+
 /// The writer's state of the deletion.
 #[derive(Debug)]
 pub(crate) struct Deletion {
     /// The chunks of messages that ended after the current pass began.
-    waiting: i64,
+    waiting: Amount,
     waiting_since: Instant,
     pass: Option<Pass>,
     stepped: Instant,
+    /// The last step could not run.
+    has_failed: bool,
+    /// A table is damaged.
+    is_disabled: bool,
 }
 
 /// A pass through the chunks, in the order of their keys.
@@ -90,45 +131,57 @@ struct Pass {
     /// The last key that it has passed, and the last one that it deletes.
     after: i64,
     until: i64,
-    /// The messages whose chunks it deletes all.
-    messages: Vec<i64>,
+    /// The entries whose chunks it deletes, as a JSON array.
+    entries: String,
 }
 
 impl Deletion {
     /// The first pass deletes what an earlier process has left.
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        Self { waiting: MANY, waiting_since: now, pass: None, stepped: now }
+        Self {
+            waiting: Amount { chunks: MANY, bytes: 0 },
+            waiting_since: now,
+            pass: None,
+            stepped: now,
+            has_failed: false,
+            is_disabled: false,
+        }
     }
 
     /// Records that so many chunks became obsolete.
-    pub(crate) fn add(&mut self, chunks: i64) {
-        if self.waiting == 0 && chunks > 0 {
+    pub(crate) fn add(&mut self, amount: Amount) {
+        if self.waiting.chunks == 0 && amount.chunks > 0 {
             self.waiting_since = Instant::now();
         }
-        self.waiting += chunks;
+        self.waiting.add(amount);
+    }
+
+    /// Records that a step could not begin: another process writes, for example. The next one waits for a moment.
+    pub(crate) fn failed(&mut self) {
+        (self.has_failed, self.stepped) = (true, Instant::now());
     }
 
     /// Begins again from the table: a step was not committed.
     pub(crate) fn restart(&mut self) {
-        *self = Self::new();
+        let is_disabled = self.is_disabled;
+        *self = Self { is_disabled, ..Self::new() };
+        self.failed();
     }
 
     /// Stops until the store is opened again, because a table is damaged.
-    pub(crate) fn disable(&mut self) {
-        (self.waiting, self.pass) = (0, None);
+    pub(crate) const fn disable(&mut self) {
+        self.is_disabled = true;
     }
 
     /// Returns whether any chunk is left to delete.
     pub(crate) const fn is_left(&self) -> bool {
-        self.waiting > 0 || self.pass.is_some()
+        !self.is_disabled && (self.waiting.chunks > 0 || self.pass.is_some())
     }
 
     /// Returns whether the writer deletes some while it is idle.
     pub(crate) fn is_ready(&self) -> bool {
-        self.pass.is_some()
-            || self.waiting >= MANY
-            || (self.waiting > 0 && self.waiting_since.elapsed() >= MAX_WAIT)
+        self.is_left() && self.wait().is_zero()
     }
 
     /// Returns whether the deletion has waited long enough, although the writer is busy.
@@ -138,19 +191,26 @@ impl Deletion {
 
     /// Returns how long the writer waits for a write before it [continues](Self::run_step).
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        if self.is_ready() {
-            return Some(IDLE);
+        self.is_left().then(|| self.wait().max(IDLE))
+    }
+
+    fn wait(&self) -> Duration {
+        if self.has_failed {
+            return RETRY_INTERVAL.saturating_sub(self.stepped.elapsed());
         }
-        self.is_left().then(|| MAX_WAIT.saturating_sub(self.waiting_since.elapsed()).max(IDLE))
+        if self.pass.is_some() || self.waiting.is_much() {
+            return Duration::ZERO;
+        }
+        MAX_WAIT.saturating_sub(self.waiting_since.elapsed())
     }
 
     /// Deletes some chunks, in the open transaction. Returns whether it wrote anything.
     pub(crate) fn run_step(&mut self, db: &Connection) -> rusqlite::Result<bool> {
-        self.stepped = Instant::now();
+        (self.stepped, self.has_failed) = (Instant::now(), false);
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
             None => {
-                self.waiting = 0;
+                self.waiting = Amount::default();
                 match Pass::begin(db)? {
                     Some(pass) => pass,
                     None => return Ok(false),
@@ -167,31 +227,41 @@ impl Deletion {
 impl Pass {
     /// `None` without an obsolete chunk.
     fn begin(db: &Connection) -> rusqlite::Result<Option<Self>> {
-        let mut statement = db.prepare_cached("SELECT max(last_append) FROM obsolete_chunks")?;
-        let Some(until) = statement.query_row([], |row| row.get(0))? else { return Ok(None) };
-        let messages = messages(db)?.into_iter().map(|(message_pk, _)| message_pk).collect();
-        Ok(Some(Self { after: 0, until, messages }))
+        let mut statement =
+            db.prepare_cached("SELECT max(last_append), json_group_array(entry) FROM obsolete_chunks")?;
+        let (until, entries): (Option<i64>, String) =
+            statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(until.map(|until| Self { after: 0, until, entries }))
     }
 
     /// Returns whether this was the last step.
     fn run_step(&mut self, db: &Connection) -> rusqlite::Result<bool> {
-        let end: Option<i64> = db
-            .prepare_cached(END_OF_STEP)?
-            .query_row(params![self.after, self.until, STEP], |row| row.get(0))?;
-        if let Some(end) = end {
-            db.prepare_cached(DELETE_STEP)?.execute([self.after, end])?;
-            self.after = end;
-            if end < self.until {
-                return Ok(false);
+        let Some(end) = self.end_of_step(db)? else {
+            // What is left of the entries deletes nothing more.
+            db.prepare_cached(
+                "DELETE FROM obsolete_chunks WHERE entry IN (SELECT value FROM json_each(?1))",
+            )?
+            .execute([&self.entries])?;
+            return Ok(true);
+        };
+        db.prepare_cached(DELETE_STEP)?.execute(params![self.after, end, self.entries])?;
+        self.after = end;
+        Ok(false)
+    }
+
+    /// Returns the last key of the next step; `None` after the last chunk.
+    fn end_of_step(&self, db: &Connection) -> rusqlite::Result<Option<i64>> {
+        let mut statement = db.prepare_cached(NEXT)?;
+        let mut rows = statement.query([self.after, self.until])?;
+        let (mut end, mut bytes) = (None, 0);
+        for _ in 0..STEP {
+            let Some(row) = rows.next()? else { break };
+            (end, bytes) = (Some(row.get(0)?), bytes + row.get::<_, Option<i64>>(1)?.unwrap_or_default());
+            if bytes >= STEP_BYTES {
+                break;
             }
         }
-        // A message of a reused id may have ended again meanwhile: the next pass deletes its chunks.
-        let mut delete =
-            db.prepare_cached("DELETE FROM obsolete_chunks WHERE message_pk = ?1 AND last_append <= ?2")?;
-        for message_pk in &self.messages {
-            delete.execute([*message_pk, self.until])?;
-        }
-        Ok(true)
+        Ok(end)
     }
 }
 
@@ -222,7 +292,9 @@ mod tests {
         let sql = "INSERT INTO appends (message_pk, n, prev, kind, checksum, delta) VALUES \
                    (?1, ?2, (SELECT max(append_pk) FROM appends WHERE message_pk = ?1), 0, 0, 'x')";
         for n in 1..=rounds {
-            messages.iter().for_each(|message_pk| drop(db.execute(sql, [*message_pk, n]).unwrap()));
+            for message_pk in messages {
+                db.execute(sql, [*message_pk, n]).unwrap();
+            }
         }
         db.last_insert_rowid()
     }
@@ -240,11 +312,11 @@ mod tests {
     fn a_pass_deletes_the_chunks_of_ended_messages_in_steps_and_no_others() {
         let db = store(&[(1, 0), (2, 2000), (3, 0)]);
         let last = append(&db, &[1, 2, 3], 2000);
-        insert(&db, 1, last - 2).unwrap();
-        insert(&db, 3, last).unwrap();
+        insert(&db, 1, (last - 2, 2000)).unwrap();
+        insert(&db, 3, (last, 2000)).unwrap();
         let mut deletion = Deletion::new();
-        // 6,000 chunks in steps of 2,048, those of the open message included.
-        assert_eq!(run(&mut deletion, &db), 3);
+        // 6,000 chunks in steps of 2,048, those of the open message included, and the step that deletes the entries.
+        assert_eq!(run(&mut deletion, &db), 4);
         assert_eq!([1, 2, 3].map(|message_pk| chunks(&db, message_pk)), [0, 2000, 0]);
         assert!(!has_any(&db).unwrap());
     }
@@ -253,15 +325,16 @@ mod tests {
     fn a_message_that_ends_during_a_pass_is_left_to_the_next_one() {
         let db = store(&[(1, 0), (2, 0)]);
         let last = append(&db, &[1, 2], 2000);
-        insert(&db, 1, last - 1).unwrap();
+        insert(&db, 1, (last - 1, 2000)).unwrap();
         let mut deletion = Deletion::new();
         assert!(deletion.run_step(&db).unwrap());
-        insert(&db, 2, last).unwrap();
-        deletion.add(2000);
-        assert!(deletion.run_step(&db).unwrap());
+        insert(&db, 2, (last, 2000)).unwrap();
+        deletion.add(Amount { chunks: 2000, bytes: 2000 });
+        for _ in 0..2 {
+            assert!(deletion.run_step(&db).unwrap());
+        }
         assert_eq!(messages(&db).unwrap(), [(2, Some(0))]);
-        assert_eq!(chunks(&db, 1), 0);
-        assert!(chunks(&db, 2) > 0, "the first step had passed its first chunks");
+        assert_eq!([1, 2].map(|message_pk| chunks(&db, message_pk)), [0, 2000]);
         run(&mut deletion, &db);
         assert_eq!((chunks(&db, 2), has_any(&db).unwrap()), (0, false));
     }
@@ -270,7 +343,7 @@ mod tests {
     fn an_entry_for_an_open_message_deletes_none_of_its_chunks() {
         let db = store(&[(1, 20)]);
         let last = append(&db, &[1], 20);
-        insert(&db, 1, last).unwrap();
+        insert(&db, 1, (last, 20)).unwrap();
         run(&mut Deletion::new(), &db);
         assert_eq!(chunks(&db, 1), 20);
     }
@@ -279,13 +352,52 @@ mod tests {
     fn the_chunks_of_one_message_are_deleted_although_a_pass_has_deleted_the_first_of_them() {
         let db = store(&[(1, 0), (2, 0)]);
         let last = append(&db, &[1, 2], 2000);
-        insert(&db, 1, last - 1).unwrap();
-        insert(&db, 2, last).unwrap();
+        insert(&db, 1, (last - 1, 2000)).unwrap();
+        insert(&db, 2, (last, 2000)).unwrap();
         assert!(Deletion::new().run_step(&db).unwrap());
-        assert_eq!(chunks(&db, 1), 2000 - STEP / 2);
+        assert_eq!(chunks(&db, 1), 2000 - STEP as i64 / 2);
         delete_of(&db, 1).unwrap();
-        assert_eq!((chunks(&db, 1), chunks(&db, 2)), (0, 2000 - STEP / 2));
+        assert_eq!((chunks(&db, 1), chunks(&db, 2)), (0, 2000 - STEP as i64 / 2));
         assert_eq!(messages(&db).unwrap(), [(2, Some(0))]);
+    }
+
+    #[test]
+    fn all_chunks_of_a_message_are_deleted_although_their_chain_is_broken() {
+        let db = store(&[(1, 0), (2, 20)]);
+        let last = append(&db, &[2, 1], 20);
+        db.execute("UPDATE appends SET prev = NULL WHERE message_pk = 1 AND n = 10", []).unwrap();
+        insert(&db, 1, (last, 20)).unwrap();
+        delete_of(&db, 1).unwrap();
+        assert_eq!([1, 2].map(|message_pk| chunks(&db, message_pk)), [0, 20]);
+        assert!(!has_any(&db).unwrap());
+    }
+
+    #[test]
+    fn the_entry_of_a_message_that_streams_and_ends_again_during_a_pass_stays() {
+        let db = store(&[(1, 0)]);
+        let last = append(&db, &[1], 20);
+        insert(&db, 1, (last, 20)).unwrap();
+        let mut deletion = Deletion::new();
+        assert!(deletion.run_step(&db).unwrap());
+        delete_of(&db, 1).unwrap();
+        // The keys of the table begin with 1 again: those of these chunks have been passed.
+        assert_eq!(append(&db, &[1], 20), last);
+        insert(&db, 1, (last, 20)).unwrap();
+        deletion.add(Amount { chunks: 20, bytes: 20 });
+        assert!(deletion.run_step(&db).unwrap());
+        assert_eq!(messages(&db).unwrap(), [(1, Some(0))]);
+        run(&mut deletion, &db);
+        assert_eq!((chunks(&db, 1), has_any(&db).unwrap()), (0, false));
+    }
+
+    #[test]
+    fn a_step_ends_after_a_number_of_bytes() {
+        let db = store(&[(1, 0)]);
+        let last = append(&db, &[1], 10);
+        db.execute("UPDATE appends SET delta = printf('%.*c', ?1, 'x')", [STEP_BYTES / 2]).unwrap();
+        insert(&db, 1, (last, 10)).unwrap();
+        assert_eq!(run(&mut Deletion::new(), &db), 6);
+        assert_eq!(chunks(&db, 1), 0);
     }
 
     #[test]
@@ -293,16 +405,28 @@ mod tests {
         let mut deletion = Deletion::new();
         run(&mut deletion, &store(&[]));
         assert_eq!((deletion.is_left(), deletion.is_ready(), deletion.timeout()), (false, false, None));
-        deletion.add(MANY - 1);
+        deletion.add(Amount { chunks: MANY - 1, bytes: 0 });
         assert_eq!((deletion.is_left(), deletion.is_ready()), (true, false));
         assert!(deletion.timeout().unwrap() > MAX_WAIT / 2);
-        deletion.add(1);
-        assert_eq!((deletion.is_ready(), deletion.timeout()), (true, Some(IDLE)));
-        let mut waited = Deletion { waiting: 1, waiting_since: Instant::now() - MAX_WAIT, ..deletion };
-        assert!(waited.is_ready());
-        waited.disable();
-        assert!(!waited.is_left());
-        waited.restart();
-        assert!(waited.is_ready(), "the table is read again");
+        for amount in [Amount { chunks: 1, bytes: 0 }, Amount { chunks: 0, bytes: LONG }] {
+            let mut much = Deletion { waiting: deletion.waiting, ..Deletion::new() };
+            much.add(amount);
+            assert_eq!((much.is_ready(), much.timeout()), (true, Some(IDLE)));
+        }
+    }
+
+    #[test]
+    fn the_writer_waits_after_a_step_that_could_not_run_and_stops_at_damage() {
+        let mut deletion = Deletion::new();
+        assert_eq!(deletion.timeout(), Some(IDLE));
+        for fail in [Deletion::failed, Deletion::restart] {
+            fail(&mut deletion);
+            assert!(!deletion.is_ready() && deletion.timeout().unwrap() > IDLE);
+        }
+        assert!(run(&mut deletion, &store(&[])) == 0 && !deletion.is_left());
+        deletion.disable();
+        deletion.add(Amount { chunks: MANY, bytes: 0 });
+        deletion.restart();
+        assert_eq!((deletion.is_left(), deletion.is_ready(), deletion.timeout()), (false, false, None));
     }
 }

@@ -2,8 +2,7 @@
 
 use rusqlite::Connection;
 use throughline_core::{
-    Content, Delta, ErrorKind, MessageState, Metadata, NewMessage, NewReservation, NewThread, Persistence,
-    Role,
+    Content, Delta, ErrorKind, Metadata, NewMessage, NewReservation, Persistence, Role,
     messages::{ContentChange, Reserve, UpdateMode},
 };
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
@@ -71,82 +70,6 @@ async fn a_stream_is_stored_in_chunks_until_its_end() {
     update(ContentChange::none(), UpdateMode::Final).await.unwrap();
     assert_eq!(stored(), (Content::text("next!").as_json().to_owned(), 0, 0));
     assert_eq!(thread.get("m".parse().unwrap()).await.unwrap().unwrap().content, Content::text("next!"));
-}
-
-/// The chunks of a stream that are more than its end deletes by itself.
-const MANY_CHUNKS: i64 = 20;
-
-/// Streams a message in many chunks, and ends it.
-async fn streamed(db: &Persistence, id: &str) {
-    let reservation = NewReservation::new(Role::Assistant).with_id(id.parse().unwrap());
-    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
-    let update = |change, mode| db.thread("t").update_content(id.parse().unwrap(), change, mode);
-    for n in 0..MANY_CHUNKS {
-        let change = ContentChange::Append(Delta::text(format!("canary {n} ")));
-        update(change, UpdateMode::Partial).await.unwrap();
-    }
-    update(ContentChange::none(), UpdateMode::Final).await.unwrap();
-}
-
-/// Returns the numbers of chunks, and of messages whose chunks wait for their deletion.
-fn chunks(path: &std::path::Path) -> (i64, i64) {
-    let sql = "SELECT (SELECT count(*) FROM appends), (SELECT count(*) FROM obsolete_chunks)";
-    let look = Connection::open(path).unwrap();
-    look.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
-}
-
-#[tokio::test]
-async fn the_chunks_of_ended_messages_are_deleted_at_the_latest_when_the_store_closes() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
-    let backend = SqliteBackend::open(&path).await.unwrap();
-    let maintenance = backend.maintenance();
-    let db = Persistence::builder().backend(backend).build().unwrap();
-    for id in ["m", "n"] {
-        streamed(&db, id).await;
-    }
-    assert!(maintenance.verify().await.unwrap().is_sound());
-    let text: String = (0..MANY_CHUNKS).map(|n| format!("canary {n} ")).collect();
-    let read = db.thread("t").get("m".parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!((read.content, read.state), (Content::text(&text), MessageState::Final));
-    db.close().await.unwrap();
-    assert_eq!(chunks(&path), (0, 0));
-}
-
-#[tokio::test]
-async fn an_edit_and_a_deletion_delete_the_chunks_of_an_ended_message_in_their_commit() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
-    let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
-    let thread = db.thread("t");
-    for id in ["m", "n"] {
-        streamed(&db, id).await;
-        if id == "m" {
-            thread.edit(id.parse().unwrap(), Content::text("other")).await.unwrap();
-        } else {
-            thread.delete(id.parse().unwrap()).await.unwrap();
-        }
-        assert_eq!(chunks(&path), (0, 0), "{id}");
-    }
-    db.close().await.unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    assert!(!bytes.windows(6).any(|window| window == b"canary"));
-}
-
-#[tokio::test]
-async fn the_id_of_a_deleted_stream_can_be_streamed_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("chat.db");
-    let db = Persistence::builder().backend(SqliteBackend::open(&path).await.unwrap()).build().unwrap();
-    let thread = db.thread("t");
-    db.create_thread(NewThread::new().with_id("t".parse().unwrap()).reusing_ids()).await.unwrap();
-    streamed(&db, "m").await;
-    thread.delete("m".parse().unwrap()).await.unwrap();
-    streamed(&db, "m").await;
-    let text: String = (0..MANY_CHUNKS).map(|n| format!("canary {n} ")).collect();
-    assert_eq!(thread.get("m".parse().unwrap()).await.unwrap().unwrap().content, Content::text(&text));
-    db.close().await.unwrap();
-    assert_eq!(chunks(&path), (0, 0));
 }
 
 #[tokio::test]

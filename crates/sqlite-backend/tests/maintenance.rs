@@ -180,7 +180,7 @@ async fn chunks_that_wait_for_their_deletion_are_sound_if_their_message_has_ende
         if id != "streaming" {
             store.damage(&format!("INSERT INTO appends VALUES (99, ifnull({pk}, 99), 1, NULL, 0, 0, 'x')"));
         }
-        store.damage(&format!("INSERT INTO obsolete_chunks VALUES (ifnull({pk}, 99), 99)"));
+        store.damage(&format!("INSERT INTO obsolete_chunks VALUES (ifnull({pk}, 99), 99, 1, 1)"));
         let found = store.verify().await;
         assert_eq!(all_named(&found), expected, "{id}: {:#?}", found.damaged);
         // The writer deletes those of the ended message, and no chunk of the open one.

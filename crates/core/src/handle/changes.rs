@@ -186,16 +186,21 @@ impl ChangeFeed {
     }
 
     /// Waits for a notification of a commit that may concern this feed, at most five seconds, because the store may omit
-    /// notifications. For a store without notifications, the method waits half a second. It returns at once when the pipeline is
-    /// [closed](Persistence::close): the next read returns that error.
+    /// notifications. For a store without notifications, the method waits half a second. It returns as soon as the pipeline is
+    /// [closed](Persistence::close) during the wait: the next read returns that error. On a closed pipeline it waits half a second.
     ///
     /// # Cancel safety
     /// If the future is dropped, no change is lost.
     pub async fn wait_for_commit(&mut self) {
         let core = Arc::clone(self.db.core());
+        let in_flight = core.in_flight();
+        if in_flight.is_closing() {
+            // A caller that repeats its read in any case must not keep the task that closes from running.
+            return tokio::time::sleep(POLL).await;
+        }
         tokio::select! {
             biased;
-            () = core.in_flight().closing_begun() => {}
+            () = in_flight.closing_begun() => {}
             () = self.wait_for_notification() => {}
         }
     }

@@ -21,6 +21,9 @@ const IDLE: Duration = Duration::from_millis(5);
 /// The longest time that it waits to be idle.
 const MAX_DELAY: Duration = Duration::from_millis(500);
 
+/// The wait after a step that could not begin.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The declared names, each with its number.
 #[derive(Debug, Default)]
 pub(crate) struct MetadataNames {
@@ -150,12 +153,14 @@ pub(crate) fn too_many(declared: &IndexedMetadata, stored: &IndexedMetadata) -> 
 pub(crate) struct MetadataWork {
     is_left: bool,
     stepped: Instant,
+    /// The last step could not begin.
+    has_failed: bool,
 }
 
 impl MetadataWork {
     /// The first step finds out whether there is work.
     pub(crate) fn new() -> Self {
-        Self { is_left: true, stepped: Instant::now() }
+        Self { is_left: true, stepped: Instant::now(), has_failed: false }
     }
 
     /// Records that another host has left work.
@@ -165,7 +170,12 @@ impl MetadataWork {
 
     /// Returns how long the writer waits for a write before it continues.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.is_left.then_some(IDLE)
+        self.is_left.then_some(if self.has_failed { RETRY_INTERVAL } else { IDLE })
+    }
+
+    /// Records that a step could not begin: another process writes.
+    pub(crate) fn failed(&mut self) {
+        (self.has_failed, self.stepped) = (true, Instant::now());
     }
 
     /// Returns whether the work has waited long enough, although the writer is busy.
@@ -181,7 +191,7 @@ impl MetadataWork {
     /// Adds some messages to new indexes, or removes some entries, in the open transaction. Returns whether it wrote
     /// anything.
     pub(crate) fn run_step(&mut self, db: &Connection) -> rusqlite::Result<bool> {
-        self.stepped = Instant::now();
+        (self.stepped, self.has_failed) = (Instant::now(), false);
         self.is_left = run(db)?;
         // A step that leaves no work has found none.
         Ok(self.is_left)

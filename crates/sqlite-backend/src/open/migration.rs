@@ -233,7 +233,7 @@ mod tests {
                 "c40b6d54c635e2416496a3fe38128db06915856e122f483ac5deba42e32d13c9",
                 "6203e75e88f7dd62c5b6e889cd3a305fe32386417691f12eba9392b59386123a",
                 "6aac5a2b872a806316fde581672a9ab5d0ec4786793228cebbe9920f2ceb1e33",
-                "926610020c62efefff2a509f7f758acefcd950164bb6f2995394aa90c222da55",
+                "bfec4454fd61a4c2083143339589e3eed818399792212ee4df9821165603a2c2",
             ]
         );
     }

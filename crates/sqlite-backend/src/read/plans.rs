@@ -57,7 +57,7 @@ fn store(messages: i64) -> Connection {
              last_append, content_bytes, tail, created_at, updated_at, position, checksum, metadata, content) \
              VALUES ({OPEN}, 1, 'open', {messages} + 1, {messages} / {SEGMENT}, 'user', 'streaming', 4, 3, {LAST_APPEND}, \
              2, 1, 0, 0, 1, 0, '{{}}', '[]');
-             INSERT INTO obsolete_chunks SELECT iif(n = 1, {OPEN}, n), iif(n = 1, {LAST_APPEND}, n) FROM numbers;
+             INSERT INTO obsolete_chunks SELECT iif(n = 1, {OPEN}, n), iif(n = 1, {LAST_APPEND}, n), 3, n FROM numbers;
              INSERT INTO appends SELECT n, iif(n <= {LAST_APPEND}, {OPEN}, n % 10 + 1), n, nullif(n - 1, 0), 0, 0, 'x' \
              FROM numbers;"
         ))

@@ -10,7 +10,7 @@ use throughline_engine::{
 use super::Source;
 use crate::{
     failure::Applied,
-    obsolete_chunks::{self, FEW},
+    obsolete_chunks::{self, Amount, FEW},
     record::{Append, Damage, Growth, StoredChunk, append_chain, number},
 };
 
@@ -58,27 +58,23 @@ impl Source<'_> {
         Err(damage.into_error(&key.thread.thread).into())
     }
 
-    /// Deletes the stored chunks of a message. Those of a message that ends with many of them are left to the writer, which deletes
-    /// them later.
-    pub(super) fn delete_chunks(&mut self, key: &MessageKey, ends: bool) -> Applied<()> {
+    /// Deletes the stored chunks of a message. If the message has `ended` with the content of many chunks, they are left to the writer,
+    /// which deletes them later.
+    pub(super) fn delete_chunks(&mut self, key: &MessageKey, ended: Option<&MessageRow>) -> Applied<()> {
         let Some(stored) = self.messages.get_mut(key) else { return Ok(()) };
         let message_pk = stored.message_pk;
-        let cleared = match stored.appends {
-            Some(0) => return Ok(()),
-            Some(appends)
-                if ends
-                    && appends > FEW
-                    && let Some(last_append) = stored.last_append =>
-            {
-                obsolete_chunks::insert(self.db, message_pk, last_append)?;
-                self.obsolete_chunks += appends;
+        let cleared = match (stored.appends, stored.last_append, ended) {
+            (Some(0), ..) => return Ok(()),
+            (Some(chunks), Some(last_append), Some(row)) if chunks > FEW => {
+                obsolete_chunks::insert(self.db, message_pk, (last_append, chunks))?;
+                self.obsolete_chunks.add(Amount { chunks, bytes: row.length.bytes });
                 true
             }
-            Some(appends) => {
-                let parameters = params![message_pk, stored.last_append];
-                number(self.db.prepare_cached(DELETE_CHUNKS)?.execute(parameters)? as u64) == appends
+            (Some(chunks), last_append, _) => {
+                let parameters = params![message_pk, last_append];
+                number(self.db.prepare_cached(DELETE_CHUNKS)?.execute(parameters)? as u64) == chunks
             }
-            None => false,
+            (None, ..) => false,
         };
         if !cleared {
             // A broken chain does not lead to all chunks, so this deletes them by a scan.
@@ -95,7 +91,7 @@ impl Source<'_> {
     pub(super) fn delete_obsolete_chunks(&self, staged: &StagedRows) -> Applied<()> {
         let loses_content = |(key, row): (&MessageKey, &MessageRow)| {
             let stored = self.messages.get(key)?;
-            let was_settled = stored.state.is_some_and(|state| !state.is_open());
+            let was_settled = stored.state.is_none_or(|state| !state.is_open());
             let is_replaced = was_settled && staged.contents.is_changed(key);
             (row.is_tombstone() || is_replaced || self.overwrites).then_some(stored.message_pk)
         };

@@ -37,6 +37,8 @@ pub(crate) struct StoredMessage {
     pub(crate) message_pk: i64,
     pub(super) seq: Option<i64>,
     pub(super) state: Option<MessageState>,
+    /// `None` if it was not read.
+    revision: Option<Revision>,
     /// The number of chunks. `None` if it cannot be read.
     pub(super) appends: Option<i64>,
     pub(super) last_append: Option<i64>,
@@ -66,6 +68,7 @@ impl Found {
             message_pk,
             seq: Some(number(seq.get())),
             state: Some(state),
+            revision: Some(revision),
             appends: Some(appends),
             last_append,
             content,
@@ -225,6 +228,13 @@ impl RemovedMessages {
     }
 }
 
+/// Returns whether a message ends with the content of its chunks: nothing has replaced it.
+fn keeps_content(source: &Source<'_>, key: &MessageKey, row: &MessageRow) -> bool {
+    let stored = source.messages.get(key).and_then(|stored| stored.revision);
+    let is_replaced = stored.is_none_or(|revision| row.replaced > revision);
+    !is_replaced && !row.is_tombstone() && !row.state.is_open() && !source.overwrites
+}
+
 /// Returns the messages that replace a deleted message of their id. Only row images give a message another sequence number.
 fn saved_again<'s>(
     source: &Source<'_>,
@@ -252,9 +262,8 @@ pub(super) fn erase(
     let mut removed = RemovedMessages::default();
     source.delete_obsolete_chunks(staged)?;
     for (key, _) in staged.chunks.deleted() {
-        let row = staged.messages.known(key).flatten();
-        let ends = row.is_some_and(|row| !row.is_tombstone() && !row.state.is_open());
-        source.delete_chunks(key, ends && !source.overwrites)?;
+        let ended = staged.messages.known(key).flatten().filter(|row| keeps_content(source, key, row));
+        source.delete_chunks(key, ended)?;
     }
     for (key, row) in staged.messages.updated().filter(|(_, row)| row.is_tombstone()) {
         let (stored, position) = (stored(&source.messages, key)?, at.of(row.last_change));
@@ -411,7 +420,16 @@ impl StoredMessage {
     /// A stored row of which nothing else was read.
     fn damaged(message_pk: i64, seq: Option<i64>) -> Self {
         let content = StoredContent::Inline(Content::empty());
-        Self { message_pk, seq, state: None, appends: None, last_append: None, content, is_new: false }
+        Self {
+            message_pk,
+            seq,
+            state: None,
+            revision: None,
+            appends: None,
+            last_append: None,
+            content,
+            is_new: false,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use super::{message::StoredMessage, thread_cache::ThreadCache};
 use crate::{
     blob::{BlobRef, BlobWriter},
     error::EngineError,
+    obsolete_chunks::Amount,
 };
 
 /// The loaded messages, as stored in the file.
@@ -46,8 +47,8 @@ pub(crate) struct Source<'a> {
     pub(crate) blobs: Option<&'a mut BlobWriter>,
     /// Whether messages are overwritten regardless of their rows: that is so for rows of another store.
     pub(super) overwrites: bool,
-    /// How many chunks became obsolete and wait for their deletion.
-    pub(super) obsolete_chunks: i64,
+    /// The chunks that became obsolete and wait for their deletion.
+    pub(super) obsolete_chunks: Amount,
 }
 
 type Loaded<T> = Result<T, Halt<EngineError>>;
@@ -62,7 +63,7 @@ impl<'a> Source<'a> {
             ids: HashMap::default(),
             blobs: None,
             overwrites: false,
-            obsolete_chunks: 0,
+            obsolete_chunks: Amount::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
     blob::{BlobRef, BlobWriter},
     error::EngineError,
     failure::Applied,
+    obsolete_chunks::Amount,
 };
 
 /// The decided but unwritten changes of a transaction.
@@ -91,8 +92,8 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// Returns how many chunks became obsolete and wait for their deletion.
-    pub(crate) fn obsolete_chunks(&mut self) -> i64 {
+    /// Returns the chunks that became obsolete and wait for their deletion.
+    pub(crate) fn obsolete_chunks(&mut self) -> Amount {
         self.transaction.source_mut().obsolete_chunks
     }
 

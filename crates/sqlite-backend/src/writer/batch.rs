@@ -6,6 +6,7 @@ use throughline_core::{
 
 use crate::{
     error::{EngineError, Phase},
+    obsolete_chunks::Amount,
     queue::{Committed, Pending, Stage, Work},
 };
 
@@ -28,8 +29,8 @@ pub(super) struct Batch {
     pub(super) changed: bool,
     /// The position of the store at the beginning of the transaction.
     pub(super) begun_at: i64,
-    /// How many chunks the transaction made obsolete without deleting them.
-    pub(super) obsolete_chunks: i64,
+    /// The chunks that the transaction made obsolete without deleting them.
+    pub(super) obsolete_chunks: Amount,
 }
 
 impl Batch {

@@ -4,16 +4,29 @@ use super::{begin::begin_own, transaction::execute, worker::Worker};
 use crate::{error::EngineError, health::WriterStep};
 
 impl Worker {
+    /// Returns whether the writer can delete obsolete chunks.
+    pub(super) fn removes_chunks(&self) -> bool {
+        self.connection.is_some() && self.file_identity.lost.is_none() && !self.health_state.is_read_only()
+    }
+
     /// Deletes some of the obsolete chunks. Returns whether it could.
     pub(super) fn continue_chunk_removal(&mut self) -> bool {
-        if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
+        if !self.removes_chunks() {
             return false;
         }
         let Some(connection) = self.connection.take() else { return false };
+        let mut has_begun = false;
         let mut run_step = || -> Result<(), EngineError> {
-            let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
-            let end = if self.obsolete_chunks.run_step(&connection)? { "COMMIT" } else { "ROLLBACK" };
-            Ok(execute(&connection, end)?)
+            {
+                let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
+                has_begun = true;
+                let wrote = self.obsolete_chunks.run_step(&connection)?;
+                execute(&connection, if wrote { "COMMIT" } else { "ROLLBACK" })?;
+                if !wrote {
+                    return Ok(());
+                }
+            }
+            self.wal.on_commit(&connection, 0, &self.health_state, &self.failpoints)
         };
         self.health_state.begin_step(WriterStep::Apply);
         let continued = run_step().map_err(|error| error.caused(&self.path));
@@ -22,7 +35,11 @@ impl Worker {
             self.connection = Some(connection);
             return true;
         };
-        self.obsolete_chunks.restart();
+        if has_begun {
+            self.obsolete_chunks.restart();
+        } else {
+            self.obsolete_chunks.failed();
+        }
         // Another process writes: the chunks can wait.
         if error.is_busy() && connection.is_autocommit() {
             self.connection = Some(connection);

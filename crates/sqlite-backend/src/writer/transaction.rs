@@ -269,6 +269,8 @@ impl Worker {
     /// the lock: it rolls back while the lock is held.
     fn commit(&mut self, lock: WriteLock, connection: Connection, mut batch: Batch, position: i64) {
         batch.committing();
+        // Of a commit that fails, the next pass finds none.
+        self.obsolete_chunks.add(batch.obsolete_chunks);
         self.health_state.begin_step(WriterStep::Commit);
         let commit = || {
             self.failpoints.reach(Failpoint::Committing, &connection)?;
@@ -280,7 +282,6 @@ impl Worker {
                 drop(lock);
                 self.health_state.end_step();
                 self.threads.committed(position);
-                self.obsolete_chunks.add(batch.obsolete_chunks);
                 let bytes = batch.bytes();
                 let threads = self.commits.threads_of(&batch);
                 batch.deliver();
@@ -294,7 +295,6 @@ impl Worker {
                 self.failed(&error);
                 match self.fence_transaction(position, &error) {
                     Verdict::Applied => {
-                        self.obsolete_chunks.add(batch.obsolete_chunks);
                         let threads = self.commits.threads_of(&batch);
                         batch.deliver();
                         self.commits.committed(position, threads);
