@@ -237,7 +237,7 @@ impl Pass {
     /// Returns whether this was the last step.
     fn run_step(&mut self, db: &Connection) -> rusqlite::Result<bool> {
         let Some(end) = self.end_of_step(db)? else {
-            // What is left of the entries deletes nothing more.
+            // The entries delete nothing more.
             db.prepare_cached(
                 "DELETE FROM obsolete_chunks WHERE entry IN (SELECT value FROM json_each(?1))",
             )?

@@ -205,3 +205,22 @@ pub(crate) fn rebuild(db: &Connection) -> rusqlite::Result<()> {
                       UPDATE metadata_names SET recovered = 0",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::create_tables;
+
+    #[test]
+    fn the_writer_waits_after_a_step_that_could_not_begin() {
+        let db = Connection::open_in_memory().unwrap();
+        create_tables(&db).unwrap();
+        let mut work = MetadataWork::new();
+        assert_eq!(work.timeout(), Some(IDLE));
+        work.failed();
+        assert_eq!(work.timeout(), Some(RETRY_INTERVAL));
+        work.run_step(&db).unwrap();
+        work.found();
+        assert_eq!(work.timeout(), Some(IDLE));
+    }
+}

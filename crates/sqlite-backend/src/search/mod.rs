@@ -30,6 +30,9 @@ const IDLE: Duration = Duration::from_millis(5);
 /// The longest time that it waits to be idle.
 const MAX_DELAY: Duration = Duration::from_millis(500);
 
+/// The wait after a step that could not begin.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The writer's state of the index.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -45,6 +48,8 @@ pub(crate) struct Index {
     is_idle: bool,
     /// Whether the index was dropped once. A second damage is not one of the index.
     has_restarted: bool,
+    /// The last step could not begin.
+    has_failed: bool,
     stepped: Instant,
 }
 
@@ -57,6 +62,7 @@ impl Index {
             is_behind: true,
             is_idle: false,
             has_restarted: false,
+            has_failed: false,
             stepped: Instant::now(),
         }
     }
@@ -77,10 +83,20 @@ impl Index {
         self.is_idle = false;
     }
 
+    /// Records that a step could not begin: another process writes.
+    pub(crate) fn failed(&mut self) {
+        (self.has_failed, self.stepped) = (true, Instant::now());
+    }
+
     /// Returns how long the writer waits for a write before it [continues](Self::run_step) with the index: not at all while it
     /// goes from step to step. It takes a write that has arrived before the next step.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.is_behind.then_some(if self.is_idle { Duration::ZERO } else { IDLE })
+        let wait = match (self.has_failed, self.is_idle) {
+            (true, _) => RETRY_INTERVAL,
+            (false, true) => Duration::ZERO,
+            (false, false) => IDLE,
+        };
+        self.is_behind.then_some(wait)
     }
 
     /// Returns whether the index has waited long enough, although the writer is busy.
@@ -112,7 +128,7 @@ impl Index {
 
     /// Indexes some changes, in the open transaction. Returns whether it wrote anything.
     pub(crate) fn run_step(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
-        self.stepped = Instant::now();
+        (self.stepped, self.has_failed) = (Instant::now(), false);
         let step = Step::take(connection, self.is_kept, self.makes)?;
         (self.is_behind, self.is_idle) = (step.more, step.more);
         self.is_absent = step.is_absent;
@@ -147,5 +163,24 @@ fn put(db: &Connection, work: impl FnOnce(&State) -> rusqlite::Result<()>) -> ru
             state::clear(db, state.tokenizer)
         }
         put => put,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::create_tables;
+
+    #[test]
+    fn the_writer_waits_after_a_step_that_could_not_begin() {
+        let db = Connection::open_in_memory().unwrap();
+        create_tables(&db).unwrap();
+        let mut index = Index::new(true, Tokenizer::default());
+        assert_eq!(index.timeout(), Some(IDLE));
+        index.failed();
+        assert_eq!(index.timeout(), Some(RETRY_INTERVAL));
+        index.run_step(&db).unwrap();
+        index.committed();
+        assert_eq!(index.timeout(), Some(IDLE));
     }
 }

@@ -394,6 +394,7 @@ impl Worker {
             }
             // Another process writes: the index can wait.
             Err(error) if error.is_busy() && connection.is_autocommit() => {
+                self.index.failed();
                 self.connection = Some(connection);
             }
             // The index is damaged. The writer can rebuild it, and nothing else depends on it.
