@@ -107,6 +107,20 @@ async fn pending_text_is_written_when_it_reaches_the_coalescing_size() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn appends_do_not_wait_for_the_interval_however_many_they_are() {
+    let db = memory();
+    let mut draft = draft(&db, ONLY_ON_FLUSH).await;
+    let begun = tokio::time::Instant::now();
+    // More changes than wait for the task of the draft.
+    for _ in 0..1000 {
+        draft.append("x").await.unwrap();
+    }
+    assert_eq!((begun.elapsed(), draft.committed().bytes), (Duration::ZERO, 0));
+    draft.finish().await.unwrap();
+    assert_eq!(stored(&db, &draft).await.0, text(&"x".repeat(1000)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_draft_runs_one_write_at_a_time_and_none_after_finish() {
     let (db, barriers) = blocked();
     barriers.before.add_permits(1);

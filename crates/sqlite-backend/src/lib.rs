@@ -69,6 +69,7 @@ mod record;
 mod replica;
 mod rows;
 mod search;
+mod step_timer;
 mod writer;
 
 #[cfg(feature = "failpoints")]

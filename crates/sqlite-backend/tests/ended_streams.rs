@@ -143,7 +143,7 @@ async fn content_that_the_end_replaces_leaves_no_chunks() {
         let store = store().await;
         store.stream("m").await;
         let case = format!("{} updates", end.len());
-        store.db.run(end.into_iter().fold(Batch::new(), Batch::with)).await.unwrap();
+        store.db.run(Batch::of(end.into_iter().map(Into::into).collect())).await.unwrap();
         store.close_without_traces(&case).await;
     }
 }

@@ -116,6 +116,31 @@ async fn assert_order_is_replaced(first: &[&str], second: &[&str], deleted: &[&s
 }
 
 #[tokio::test]
+async fn an_image_of_an_ended_message_deletes_its_obsolete_chunks() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replica.db");
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let maintenance = backend.maintenance();
+    let db = Persistence::builder().backend(backend).build().unwrap();
+    let reservation = NewReservation::new(Role::Assistant).with_id("a".parse().unwrap());
+    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
+    let update = |change, mode| db.thread("t").update_content("a".parse().unwrap(), change, mode);
+    for _ in 0..20 {
+        update(ContentChange::Append(Delta::text("x")), UpdateMode::Partial).await.unwrap();
+    }
+    update(ContentChange::none(), UpdateMode::Final).await.unwrap();
+    let state = db.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    db.on_replica(SetReplicationState::new(state, state.as_replica())).await.unwrap();
+    let replica = Replica { _directory: directory, maintenance, db };
+    replica.apply_thread(&primary(&["a"]).await).await;
+    let sql = "SELECT (SELECT count(*) FROM appends), (SELECT count(*) FROM obsolete_chunks)";
+    let look = rusqlite::Connection::open(&path).unwrap();
+    let left: (i64, i64) = look.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(left, (0, 0));
+    assert_eq!(replica.maintenance.verify().await.unwrap().damaged, []);
+}
+
+#[tokio::test]
 async fn replica_applies_two_messages_that_exchange_their_sequence_numbers() {
     assert_order_is_replaced(&["a", "b", "c"], &["b", "a", "c"], &[]).await;
     assert_order_is_replaced(&["a", "open"], &["open", "a"], &[]).await;

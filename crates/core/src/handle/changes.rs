@@ -186,8 +186,9 @@ impl ChangeFeed {
     }
 
     /// Waits for a notification of a commit that may concern this feed, at most five seconds, because the store may omit
-    /// notifications. For a store without notifications, the method waits half a second. It returns as soon as the pipeline is
-    /// [closed](Persistence::close) during the wait: the next read returns that error. On a closed pipeline it waits half a second.
+    /// notifications. For a store without notifications, the method waits half a second. It returns at once when the pipeline
+    /// [closes](Persistence::close) during the wait; the next read then fails as `Unavailable`. On a closed pipeline it waits half a
+    /// second.
     ///
     /// # Cancel safety
     /// If the future is dropped, no change is lost.

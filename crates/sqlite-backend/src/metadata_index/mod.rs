@@ -6,23 +6,20 @@
 
 mod step;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::IndexedMetadata;
 
 pub(crate) use self::step::INSERT;
 use self::step::run;
-use crate::{OpenError, error::EngineError, writer::Progress};
+use crate::{OpenError, error::EngineError, step_timer::StepTimer, writer::Progress};
 
 /// How long the writer must be idle before it continues to build an index.
 const IDLE: Duration = Duration::from_millis(5);
 
 /// The longest time that it waits to be idle.
 const MAX_DELAY: Duration = Duration::from_millis(500);
-
-/// The wait after a step that could not begin.
-const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The declared names, each with its number.
 #[derive(Debug, Default)]
@@ -152,15 +149,13 @@ pub(crate) fn too_many(declared: &IndexedMetadata, stored: &IndexedMetadata) -> 
 #[derive(Debug)]
 pub(crate) struct MetadataWork {
     is_left: bool,
-    stepped: Instant,
-    /// The last step could not begin.
-    has_failed: bool,
+    steps: StepTimer,
 }
 
 impl MetadataWork {
     /// The first step finds out whether there is work.
     pub(crate) fn new() -> Self {
-        Self { is_left: true, stepped: Instant::now(), has_failed: false }
+        Self { is_left: true, steps: StepTimer::new() }
     }
 
     /// Records that another host has left work.
@@ -170,17 +165,17 @@ impl MetadataWork {
 
     /// Returns how long the writer waits for a write before it continues.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.is_left.then_some(if self.has_failed { RETRY_INTERVAL } else { IDLE })
+        self.is_left.then(|| self.steps.wait(IDLE))
     }
 
     /// Records that a step could not begin: another process writes.
     pub(crate) fn failed(&mut self) {
-        (self.has_failed, self.stepped) = (true, Instant::now());
+        self.steps.failed();
     }
 
     /// Returns whether the work has waited long enough, although the writer is busy.
     pub(crate) fn is_due(&self) -> bool {
-        self.is_left && self.stepped.elapsed() >= MAX_DELAY
+        self.is_left && self.steps.is_due(MAX_DELAY)
     }
 
     /// Stops the work until the store is opened again, because the index is damaged.
@@ -191,7 +186,7 @@ impl MetadataWork {
     /// Adds some messages to new indexes, or removes some entries, in the open transaction. Returns whether it wrote
     /// anything.
     pub(crate) fn run_step(&mut self, db: &Connection) -> rusqlite::Result<bool> {
-        (self.stepped, self.has_failed) = (Instant::now(), false);
+        self.steps.begun();
         self.is_left = run(db)?;
         // A step that leaves no work has found none.
         Ok(self.is_left)
@@ -218,7 +213,7 @@ mod tests {
         let mut work = MetadataWork::new();
         assert_eq!(work.timeout(), Some(IDLE));
         work.failed();
-        assert_eq!(work.timeout(), Some(RETRY_INTERVAL));
+        assert!(work.timeout().unwrap() > IDLE);
         work.run_step(&db).unwrap();
         work.found();
         assert_eq!(work.timeout(), Some(IDLE));

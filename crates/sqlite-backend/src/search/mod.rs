@@ -10,7 +10,7 @@ mod shards;
 mod state;
 mod step;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use throughline_core::backend::search::Tokenizer;
@@ -23,15 +23,13 @@ pub(crate) use self::{
     shards::{of_tenant, prefix, term_of_thread},
     state::State,
 };
+use crate::step_timer::StepTimer;
 
 /// How long the writer must be idle before it updates the index.
 const IDLE: Duration = Duration::from_millis(5);
 
 /// The longest time that it waits to be idle.
 const MAX_DELAY: Duration = Duration::from_millis(500);
-
-/// The wait after a step that could not begin.
-const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The writer's state of the index.
 #[derive(Debug)]
@@ -48,9 +46,7 @@ pub(crate) struct Index {
     is_idle: bool,
     /// Whether the index was dropped once. A second damage is not one of the index.
     has_restarted: bool,
-    /// The last step could not begin.
-    has_failed: bool,
-    stepped: Instant,
+    steps: StepTimer,
 }
 
 impl Index {
@@ -62,8 +58,7 @@ impl Index {
             is_behind: true,
             is_idle: false,
             has_restarted: false,
-            has_failed: false,
-            stepped: Instant::now(),
+            steps: StepTimer::new(),
         }
     }
 
@@ -76,6 +71,7 @@ impl Index {
     pub(crate) const fn committed(&mut self) {
         self.is_behind = !self.is_absent;
         self.is_idle = false;
+        self.steps.committed();
     }
 
     /// Makes the writer wait before the next step, unless a step runs first and leaves work.
@@ -85,23 +81,18 @@ impl Index {
 
     /// Records that a step could not begin: another process writes.
     pub(crate) fn failed(&mut self) {
-        (self.has_failed, self.stepped) = (true, Instant::now());
+        self.steps.failed();
     }
 
     /// Returns how long the writer waits for a write before it [continues](Self::run_step) with the index: not at all while it
     /// goes from step to step. It takes a write that has arrived before the next step.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        let wait = match (self.has_failed, self.is_idle) {
-            (true, _) => RETRY_INTERVAL,
-            (false, true) => Duration::ZERO,
-            (false, false) => IDLE,
-        };
-        self.is_behind.then_some(wait)
+        self.is_behind.then(|| self.steps.wait(if self.is_idle { Duration::ZERO } else { IDLE }))
     }
 
     /// Returns whether the index has waited long enough, although the writer is busy.
     pub(crate) fn is_due(&self) -> bool {
-        self.is_behind && self.stepped.elapsed() >= MAX_DELAY
+        self.is_behind && self.steps.is_due(MAX_DELAY)
     }
 
     /// Drops the index for a rebuild, in the open transaction, because it could not be written. Returns whether it did;
@@ -128,7 +119,7 @@ impl Index {
 
     /// Indexes some changes, in the open transaction. Returns whether it wrote anything.
     pub(crate) fn run_step(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
-        (self.stepped, self.has_failed) = (Instant::now(), false);
+        self.steps.begun();
         let step = Step::take(connection, self.is_kept, self.makes)?;
         (self.is_behind, self.is_idle) = (step.more, step.more);
         self.is_absent = step.is_absent;
@@ -178,7 +169,7 @@ mod tests {
         let mut index = Index::new(true, Tokenizer::default());
         assert_eq!(index.timeout(), Some(IDLE));
         index.failed();
-        assert_eq!(index.timeout(), Some(RETRY_INTERVAL));
+        assert!(index.timeout().unwrap() > IDLE);
         index.run_step(&db).unwrap();
         index.committed();
         assert_eq!(index.timeout(), Some(IDLE));

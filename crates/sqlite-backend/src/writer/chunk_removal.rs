@@ -5,13 +5,13 @@ use crate::{error::EngineError, health::WriterStep};
 
 impl Worker {
     /// Returns whether the writer can delete obsolete chunks.
-    pub(super) fn removes_chunks(&self) -> bool {
+    pub(super) fn can_remove_chunks(&self) -> bool {
         self.connection.is_some() && self.file_identity.lost.is_none() && !self.health_state.is_read_only()
     }
 
     /// Deletes some of the obsolete chunks. Returns whether it could.
     pub(super) fn continue_chunk_removal(&mut self) -> bool {
-        if !self.removes_chunks() {
+        if !self.can_remove_chunks() {
             return false;
         }
         let Some(connection) = self.connection.take() else { return false };

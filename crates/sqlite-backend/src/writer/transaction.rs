@@ -269,7 +269,7 @@ impl Worker {
     /// the lock: it rolls back while the lock is held.
     fn commit(&mut self, lock: WriteLock, connection: Connection, mut batch: Batch, position: i64) {
         batch.committing();
-        // Of a commit that fails, the next pass finds none.
+        // If the commit fails, the next pass finds no entry for them.
         self.obsolete_chunks.add(batch.obsolete_chunks);
         self.health_state.begin_step(WriterStep::Commit);
         let commit = || {

@@ -211,7 +211,7 @@ impl Worker {
             let commits = self.connection.as_ref().and_then(|_| self.commits.timeout(is_kept));
             let index = self.connection.as_ref().and_then(|_| self.index.timeout());
             let metadata = self.connection.as_ref().and_then(|_| self.metadata.timeout());
-            let chunks = if self.removes_chunks() { self.obsolete_chunks.timeout() } else { None };
+            let chunks = if self.can_remove_chunks() { self.obsolete_chunks.timeout() } else { None };
             let second = self.has_second_library.then_some(SECOND_LIBRARY);
             let should_reopen = self.should_reopen().then_some(PROBE_INTERVAL);
             let blobs = self.connection.as_ref().and_then(|_| self.unnamed_blobs.timeout());

@@ -80,19 +80,19 @@ impl Check<'_> {
         Ok(Chunks { count, content: growth.as_ref().map(Growth::content), faults })
     }
 
-    /// Looks for chunks that the writer is to delete, although their message is open or missing.
+    /// Verifies that every message with obsolete chunks has ended.
     pub(super) fn obsolete_chunks(&mut self) -> rusqlite::Result<()> {
         for (message_pk, appends) in obsolete_chunks::messages(self.db)? {
             if appends == Some(0) {
                 self.chunks.insert(message_pk, Reached::Unknown);
                 continue;
             }
-            let owner = match appends {
-                Some(_) => self.owner_of(message_pk)?,
-                None => Owner::default(),
+            let (owner, fault) = match appends {
+                Some(_) => (self.owner_of(message_pk)?, "is open"),
+                None => (Owner::default(), "is missing"),
             };
             let description =
-                format!("the chunks of message number {message_pk} are to be deleted, but it has not ended");
+                format!("the chunks of message number {message_pk}, which {fault}, are obsolete");
             self.report(&owner, Part::Chunks, description);
         }
         Ok(())

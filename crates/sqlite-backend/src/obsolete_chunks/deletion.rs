@@ -1,21 +1,13 @@
-//! The chunks of ended messages, which the writer deletes together.
+//! The deletion of obsolete chunks by the writer: in passes through the chunks, of which each step is a transaction.
 //!
-//! The chunks of messages that were streamed at the same time lie between each other: the deletion of those of one message writes
-//! nearly a page for each of them. So the end of a message with more than [`FEW`] chunks adds the message to the table
-//! `obsolete_chunks`, and the writer deletes the chunks of all such messages in the order of their keys, which writes each page
-//! once. It begins when they are [`MANY`] or [`LONG`] together, when they have waited for [`MAX_WAIT`], and at the end of the store.
-//!
-//! Until then the file has the content of these messages twice. A deletion or an edit of such a message deletes its chunks in the
-//! same transaction, so that nothing of the earlier content stays.
+//! A pass begins when the chunks are [`MANY`] or [`LONG`] together, when they have waited for [`MAX_WAIT`], and at the end of the store.
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
-use crate::record::{append_chain, number};
-
-/// The end of a message deletes so many chunks by itself: they cost no more pages than the entry of the message and the later work.
-pub(crate) const FEW: i64 = 8;
+use super::Amount;
+use crate::step_timer::StepTimer;
 
 /// The number of chunks with which their deletion begins, and the bytes in them.
 const MANY: i64 = 8192;
@@ -30,9 +22,6 @@ const IDLE: Duration = Duration::from_millis(5);
 /// The longest time that it waits to be idle between two steps.
 const MAX_DELAY: Duration = Duration::from_millis(25);
 
-/// The wait after a step that could not run.
-const RETRY_INTERVAL: Duration = Duration::from_millis(250);
-
 /// The number of chunks in one step, also of open messages, and the bytes in them. The last chunk may exceed them.
 const STEP: usize = 2048;
 const STEP_BYTES: i64 = 2 << 20;
@@ -45,72 +34,6 @@ const DELETE_STEP: &str = "DELETE FROM appends WHERE append_pk > ?1 AND append_p
     (SELECT 1 FROM obsolete_chunks o JOIN messages m ON m.message_pk = o.message_pk \
      WHERE o.message_pk = appends.message_pk AND o.entry IN (SELECT value FROM json_each(?3)) AND m.appends = 0)";
 
-pub(crate) const DELETE_OF: &str = concat!(
-    "WITH RECURSIVE ",
-    append_chain!("SELECT message_pk, last_append FROM obsolete_chunks WHERE message_pk = ?1"),
-    " DELETE FROM appends WHERE append_pk IN (SELECT append_pk FROM chain) AND message_pk = ?1"
-);
-
-/// Records that the chunks of a message are obsolete.
-pub(crate) fn insert(
-    db: &Connection,
-    message_pk: i64,
-    (last_append, appends): (i64, i64),
-) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO obsolete_chunks (message_pk, last_append, appends, entry) VALUES (?1, ?2, ?3, ?4)",
-    )?
-    .execute([message_pk, last_append, appends, fastrand::i64(..)])
-    .map(drop)
-}
-
-/// Returns whether any message has obsolete chunks.
-pub(crate) fn has_any(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM obsolete_chunks)")?.query_row([], |row| row.get(0))
-}
-
-/// Deletes the obsolete chunks of a message.
-pub(crate) fn delete_of(db: &Connection, message_pk: i64) -> rusqlite::Result<()> {
-    let appends: Option<i64> = db
-        .prepare_cached("SELECT appends FROM obsolete_chunks WHERE message_pk = ?1")?
-        .query_row([message_pk], |row| row.get(0))
-        .optional()?;
-    let Some(appends) = appends else { return Ok(()) };
-    let deleted = db.prepare_cached(DELETE_OF)?.execute([message_pk])?;
-    if number(deleted as u64) != appends {
-        // The chain is broken, or a step has deleted some of the chunks, so this deletes the others by a scan.
-        db.execute("DELETE FROM appends WHERE message_pk = ?1", [message_pk])?;
-    }
-    db.prepare_cached("DELETE FROM obsolete_chunks WHERE message_pk = ?1")?.execute([message_pk]).map(drop)
-}
-
-/// The messages in the table, each with the number of chunks that its row counts; `None` without a row.
-pub(crate) fn messages(db: &Connection) -> rusqlite::Result<Vec<(i64, Option<i64>)>> {
-    db.prepare_cached(
-        "SELECT o.message_pk, m.appends FROM obsolete_chunks o LEFT JOIN messages m ON m.message_pk = o.message_pk",
-    )?
-    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-    .collect()
-}
-
-/// A number of chunks, and the bytes in them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) chunks: i64,
-    pub(crate) bytes: u64,
-}
-
-impl Amount {
-    pub(crate) const fn add(&mut self, other: Self) {
-        self.chunks += other.chunks;
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-
-    const fn is_much(self) -> bool {
-        self.chunks >= MANY || self.bytes >= LONG
-    }
-}
-
 /// The writer's state of the deletion.
 #[derive(Debug)]
 pub(crate) struct Deletion {
@@ -118,9 +41,7 @@ pub(crate) struct Deletion {
     waiting: Amount,
     waiting_since: Instant,
     pass: Option<Pass>,
-    stepped: Instant,
-    /// The last step could not run.
-    has_failed: bool,
+    steps: StepTimer,
     /// A table is damaged.
     is_disabled: bool,
 }
@@ -138,13 +59,11 @@ struct Pass {
 impl Deletion {
     /// The first pass deletes what an earlier process has left.
     pub(crate) fn new() -> Self {
-        let now = Instant::now();
         Self {
             waiting: Amount { chunks: MANY, bytes: 0 },
-            waiting_since: now,
+            waiting_since: Instant::now(),
             pass: None,
-            stepped: now,
-            has_failed: false,
+            steps: StepTimer::new(),
             is_disabled: false,
         }
     }
@@ -159,7 +78,7 @@ impl Deletion {
 
     /// Records that a step could not begin: another process writes, for example. The next one waits for a moment.
     pub(crate) fn failed(&mut self) {
-        (self.has_failed, self.stepped) = (true, Instant::now());
+        self.steps.failed();
     }
 
     /// Begins again from the table: a step was not committed.
@@ -186,7 +105,7 @@ impl Deletion {
 
     /// Returns whether the deletion has waited long enough, although the writer is busy.
     pub(crate) fn is_due(&self) -> bool {
-        self.is_ready() && self.stepped.elapsed() >= MAX_DELAY
+        self.is_ready() && self.steps.is_due(MAX_DELAY)
     }
 
     /// Returns how long the writer waits for a write before it [continues](Self::run_step).
@@ -195,18 +114,17 @@ impl Deletion {
     }
 
     fn wait(&self) -> Duration {
-        if self.has_failed {
-            return RETRY_INTERVAL.saturating_sub(self.stepped.elapsed());
-        }
-        if self.pass.is_some() || self.waiting.is_much() {
-            return Duration::ZERO;
-        }
-        MAX_WAIT.saturating_sub(self.waiting_since.elapsed())
+        let is_much = self.waiting.chunks >= MANY || self.waiting.bytes >= LONG;
+        self.steps.wait(if self.pass.is_some() || is_much {
+            Duration::ZERO
+        } else {
+            MAX_WAIT.saturating_sub(self.waiting_since.elapsed())
+        })
     }
 
     /// Deletes some chunks, in the open transaction. Returns whether it wrote anything.
     pub(crate) fn run_step(&mut self, db: &Connection) -> rusqlite::Result<bool> {
-        (self.stepped, self.has_failed) = (Instant::now(), false);
+        self.steps.begun();
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
             None => {
@@ -267,7 +185,10 @@ impl Pass {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{delete_of, has_any, insert, messages},
+        *,
+    };
     use crate::open::create_tables;
 
     /// Returns a store with these messages, each with the chunks that its row counts, and no other column of use.
