@@ -32,7 +32,7 @@ async fn primary(names: &[&str]) -> Persistence {
 }
 
 struct Replica {
-    _directory: TempDir,
+    directory: TempDir,
     maintenance: Maintenance,
     db: Persistence,
 }
@@ -47,7 +47,7 @@ impl Replica {
         let db = Persistence::builder().backend(backend).build().unwrap();
         let state = db.read(GetReplicationStatus {}).await.unwrap().replication_state;
         db.on_replica(SetReplicationState::new(state, state.as_replica())).await.unwrap();
-        Self { _directory: directory, maintenance, db }
+        Self { directory, maintenance, db }
     }
 
     async fn apply(&self, to: ImageCursor, images: Vec<Image>) {
@@ -116,27 +116,37 @@ async fn assert_order_is_replaced(first: &[&str], second: &[&str], deleted: &[&s
 }
 
 #[tokio::test]
-async fn an_image_of_an_ended_message_deletes_its_obsolete_chunks() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("replica.db");
-    let backend = SqliteBackend::open(&path).await.unwrap();
-    let maintenance = backend.maintenance();
-    let db = Persistence::builder().backend(backend).build().unwrap();
-    let reservation = NewReservation::new(Role::Assistant).with_id("a".parse().unwrap());
-    db.run(Reserve::new("t".parse().unwrap(), reservation)).await.unwrap();
-    let update = |change, mode| db.thread("t").update_content("a".parse().unwrap(), change, mode);
+async fn a_row_image_deletes_the_obsolete_chunks_of_its_message() {
+    let replica = Replica::empty(4096).await;
+    replica.copy(&primary(&["a", "open"]).await).await;
+    // The store is a primary for a while, which ends a stream.
+    let copied = replica.db.read(GetReplicationStatus {}).await.unwrap().replication_state;
+    let promoted = copied.promoted();
+    replica.db.on_replica(SetReplicationState::new(copied, promoted)).await.unwrap();
+    let update = |change, mode| replica.db.thread("t").update_content("open".parse().unwrap(), change, mode);
     for _ in 0..20 {
         update(ContentChange::Append(Delta::text("x")), UpdateMode::Partial).await.unwrap();
     }
     update(ContentChange::none(), UpdateMode::Final).await.unwrap();
-    let state = db.read(GetReplicationStatus {}).await.unwrap().replication_state;
-    db.on_replica(SetReplicationState::new(state, state.as_replica())).await.unwrap();
-    let replica = Replica { _directory: directory, maintenance, db };
-    replica.apply_thread(&primary(&["a"]).await).await;
+    replica.db.on_replica(SetReplicationState::new(promoted, promoted.as_replica())).await.unwrap();
+    // A primary that has all of its changes, and more.
+    let other = primary(&["a", "open"]).await;
+    for _ in 0..60 {
+        other.thread("u").add(NewMessage::user("more")).await.unwrap();
+    }
+    let begun = other.on_replica(BeginCapture::WHOLE).await.unwrap().cursor;
+    let whole = other.read(ReadImages::new(begun, 1000)).await.unwrap();
+    replica.apply(whole.cursor, Vec::new()).await;
+    let change = ContentChange::Append(Delta::text("lo"));
+    other.thread("t").update_content("open".parse().unwrap(), change, UpdateMode::Partial).await.unwrap();
+    other.thread("t").add(NewMessage::user("b")).await.unwrap();
+    let changed = other.read(ReadImages::new(whole.cursor, 1000)).await.unwrap();
+    replica.apply(changed.cursor, changed.images).await;
+    assert_eq!(messages(&replica.db).await[1..], messages(&other).await[1..]);
     let sql = "SELECT (SELECT count(*) FROM appends), (SELECT count(*) FROM obsolete_chunks)";
-    let look = rusqlite::Connection::open(&path).unwrap();
+    let look = rusqlite::Connection::open(replica.directory.path().join("replica.db")).unwrap();
     let left: (i64, i64) = look.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    assert_eq!(left, (0, 0));
+    assert_eq!(left, (1, 0), "the chunk of the open message is that of the image");
     assert_eq!(replica.maintenance.verify().await.unwrap().damaged, []);
 }
 

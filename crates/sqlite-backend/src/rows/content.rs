@@ -89,11 +89,10 @@ impl Source<'_> {
     /// Deletes what is left of the chunks of messages that ended before, if the messages are deleted, or get other content: nothing of
     /// the earlier content stays in the file.
     pub(super) fn delete_obsolete_chunks(&self, staged: &StagedRows) -> Applied<()> {
-        let loses_content = |(key, row): (&MessageKey, &MessageRow)| {
-            let stored = self.messages.get(key)?;
-            let was_settled = stored.state.is_none_or(|state| !state.is_open());
-            let is_replaced = was_settled && staged.contents.is_changed(key);
-            (row.is_tombstone() || is_replaced || self.overwrites).then_some(stored.message_pk)
+        // A tombstone removes the content of its message too.
+        let loses_content = |(key, _): (&MessageKey, &MessageRow)| {
+            let stored = self.messages.get(key).filter(|_| staged.contents.is_changed(key))?;
+            Some(stored.message_pk)
         };
         let mut messages = staged.messages.updated().filter_map(loses_content).peekable();
         if messages.peek().is_none() || !obsolete_chunks::has_any(self.db)? {

@@ -36,7 +36,7 @@ pub(crate) const FIND: &str = concat!(
 pub(crate) struct StoredMessage {
     pub(crate) message_pk: i64,
     pub(super) seq: Option<i64>,
-    pub(super) state: Option<MessageState>,
+    state: Option<MessageState>,
     /// `None` if it was not read.
     revision: Option<Revision>,
     /// The number of chunks. `None` if it cannot be read.
@@ -228,11 +228,12 @@ impl RemovedMessages {
     }
 }
 
-/// Returns whether a message ends with the content of its chunks: nothing has replaced it.
+/// Returns whether a message ends with the content of its chunks: nothing has replaced it. Without the stored revision, because the row
+/// was damaged or another store overwrites it, that is unknown.
 fn keeps_content(source: &Source<'_>, key: &MessageKey, row: &MessageRow) -> bool {
     let stored = source.messages.get(key).and_then(|stored| stored.revision);
     let is_replaced = stored.is_none_or(|revision| row.replaced > revision);
-    !is_replaced && !row.is_tombstone() && !row.state.is_open() && !source.overwrites
+    !is_replaced && !row.is_tombstone() && !row.state.is_open()
 }
 
 /// Returns the messages that replace a deleted message of their id. Only row images give a message another sequence number.
