@@ -100,9 +100,15 @@ async fn pending_text_is_written_when_it_reaches_the_coalescing_size() {
     let db = memory();
     let mut draft = draft(&db, Coalesce { bytes: 4, ..ONLY_ON_FLUSH }).await;
     let mut mark = draft.watch();
+    let begun = tokio::time::Instant::now();
     draft.append("abc").await.unwrap();
+    // The task of the draft receives the first append and waits for the interval.
+    for _ in 0..10 {
+        yield_now().await;
+    }
     draft.append("d").await.unwrap();
     mark.wait_for(|mark| mark.bytes == 4).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
     assert_eq!(stored(&db, &draft).await.0, text("abcd"));
 }
 

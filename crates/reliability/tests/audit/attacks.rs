@@ -271,20 +271,27 @@ async fn rel_36_older_copy_is_found_by_its_anchor_and_records_of_a_diverged_copy
     assert_eq!(reports[1].intact, at(11));
 }
 
-/// Makes the file one of the version before, in which a trigger counts each record.
-fn downgrade(path: &Path) {
+/// Makes the file one of version 2, in which a trigger counts each record. Returns the version that it had.
+fn downgrade(path: &Path) -> i64 {
     let initial = include_str!("../../../sqlite-backend/migrations/0001_initial.sql");
     let triggers = &initial[initial.find("CREATE TRIGGER audit_has_no_gaps").unwrap()..];
-    let older = "DELETE FROM migrations WHERE id = 3; PRAGMA user_version = 2";
+    let older = "DROP TABLE obsolete_chunks; DELETE FROM migrations WHERE id > 2; PRAGMA user_version = 2";
     let db = Connection::open(path).unwrap();
+    let version = version(&db);
     db.execute_batch(&format!("DROP TRIGGER audit_has_no_gaps; {triggers} {older}")).unwrap();
+    version
+}
+
+/// The version of the tables of a file.
+fn version(file: &Connection) -> i64 {
+    file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
 }
 
 #[tokio::test]
-async fn a_log_of_the_version_before_goes_on_and_verifies() {
+async fn a_log_whose_records_a_trigger_counted_continues_and_verifies() {
     let scene = Scene::new().await;
     let path = scene.directory.path().join("chat.db");
-    downgrade(&path);
+    let newest = downgrade(&path);
     write(&path, 10..13).await;
     let db = open(&path).await;
     let report = verify(&db, &audit_key(), &scene.anchors).await.unwrap();
@@ -292,8 +299,7 @@ async fn a_log_of_the_version_before_goes_on_and_verifies() {
     assert_eq!((report.intact, report.anchored), (at(13), at(10)));
     db.close().await.unwrap();
     let file = Connection::open(&path).unwrap();
-    let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version(&file), newest);
     // The store counts the last record, as the trigger did.
     let counted: bool = file
         .query_row("SELECT (audit, audit_hash) = (SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1) FROM store", [], |row| {
