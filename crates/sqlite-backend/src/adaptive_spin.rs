@@ -6,7 +6,8 @@
 //! call usually takes, and lets the other tasks of its runtime run in between. Writes and reads are measured separately.
 //!
 //! The caller spins only while measurements show a gain. On a busy machine the scheduler treats a spinning thread as
-//! compute-bound and makes it wait, while it wakes a sleeping thread at once. On a slow disk there is little to gain.
+//! compute-bound and makes it wait, while it wakes a sleeping thread at once. On a virtual machine, the disk can become slower
+//! while both processors are busy. On a slow disk there is little to gain.
 
 use std::{
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
@@ -28,8 +29,17 @@ const SAMPLE: u32 = 128;
 
 /// The number of samples after which the next one waits in the other way and is compared with the one before it. Two
 /// adjacent samples are compared because other work on the machine and its disk changes from second to second. Each
-/// probe without a gain doubles the number, up to sixteen times.
+/// probe that confirms the current way doubles the number, up to sixteen times.
 const PROBE_AFTER: u32 = 4;
+
+/// The weight of a probe in the average of all probes. One probe alone is mostly noise.
+const WEIGHT: f64 = 0.25;
+
+/// The largest ratio of the two ways that a probe counts, so that one call that hung does not decide for long.
+const MAX_RATIO: f64 = 2.0;
+
+/// Callers spin only if that takes at most this part of the time of sleeping: a smaller gain is not worth a processor.
+const MIN_GAIN: f64 = 0.97;
 
 /// Returns whether a spinning caller leaves another processor to the thread that works for it.
 pub(crate) fn is_multicore() -> bool {
@@ -48,9 +58,11 @@ struct SpinStats {
     spins: bool,
     /// Whether the current sample waits in the other way than those before it.
     is_probing: bool,
-    /// The number of samples until the next probe, and the number of consecutive probes without a gain.
+    /// The number of samples until the next probe, and the number of consecutive probes that confirmed the current way.
     left: u32,
-    failed_probes: u32,
+    confirmations: u32,
+    /// The duration of a call that spins over that of a call that sleeps, averaged over the probes.
+    spin_over_sleep: Option<f64>,
     /// The mean duration of a call in the previous sample.
     before: Duration,
     /// The current sample.
@@ -97,7 +109,8 @@ impl SpinStats {
             spins: false,
             is_probing: false,
             left: 1,
-            failed_probes: 0,
+            confirmations: 0,
+            spin_over_sleep: None,
             before: Duration::ZERO,
             calls: 0,
             time: Duration::ZERO,
@@ -115,25 +128,34 @@ impl SpinStats {
         // sample that it is compared with.
         let limit = if self.is_probing { self.before } else { SPIN_LIMIT };
         if self.calls == SAMPLE || self.time >= limit * SAMPLE {
-            let mean = self.time / SAMPLE;
+            let mean = self.time / self.calls;
             self.sample_took(mean);
             (self.calls, self.time, self.before) = (0, Duration::ZERO, mean);
         }
     }
 
+    /// Compares a sample with the one before it, which waited in the other way.
+    fn probed(&mut self, mean: Duration) {
+        // The clock may have shown no time for a whole sample.
+        let [mean, before] = [mean, self.before].map(|mean| mean.as_secs_f64().max(1e-9));
+        let over_before = mean / before;
+        let ratio = if self.spins { over_before } else { over_before.recip() };
+        let ratio = ratio.clamp(MAX_RATIO.recip(), MAX_RATIO);
+        let average = self.spin_over_sleep.map_or(ratio, |average| average + WEIGHT * (ratio - average));
+        self.spin_over_sleep = Some(average);
+        let spun_before = !self.spins;
+        self.spins = average <= MIN_GAIN;
+        // A probe that contradicts the current way is soon repeated.
+        let is_confirmed = self.spins == spun_before && (ratio <= MIN_GAIN) == self.spins;
+        self.confirmations = if is_confirmed { (self.confirmations + 1).min(4) } else { 0 };
+        self.left = PROBE_AFTER << self.confirmations;
+    }
+
     fn sample_took(&mut self, mean: Duration) {
         let is_quick = mean < SPIN_LIMIT;
         if self.is_probing {
-            // Sleeping has to be clearly faster: a small difference is mostly noise.
-            let than = if self.spins { self.before } else { self.before * 7 / 8 };
             self.is_probing = false;
-            if mean < than {
-                self.failed_probes = 0;
-            } else {
-                self.failed_probes = (self.failed_probes + 1).min(4);
-                self.spins = !self.spins;
-            }
-            self.left = PROBE_AFTER << self.failed_probes;
+            self.probed(mean);
         } else if self.spins && !is_quick {
             self.spins = false;
             self.left = PROBE_AFTER;
@@ -225,16 +247,33 @@ mod tests {
     #[test]
     fn callers_wait_in_the_way_that_was_measured_to_be_faster() {
         let mut stats = SpinStats::new();
+        let (short, long) = (SPIN_LIMIT / 4, SPIN_LIMIT / 2);
         for _ in 0..2 {
-            assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90, "{stats:?}");
-            assert!(
-                percent_spun(&mut stats, SPIN_LIMIT / 2, SPIN_LIMIT * 15 / 32) > 90,
-                "a little worse: {stats:?}"
-            );
-            assert!(percent_spun(&mut stats, SPIN_LIMIT / 2, SPIN_LIMIT / 4) < 10, "{stats:?}");
+            assert!(percent_spun(&mut stats, short, long) > 90, "{stats:?}");
+            assert!(percent_spun(&mut stats, long * 15 / 16, long) > 90, "{stats:?}");
+            assert!(percent_spun(&mut stats, long, short) < 10, "{stats:?}");
+            assert!(percent_spun(&mut stats, long, long * 15 / 16) < 10, "{stats:?}");
+            // A gain this small is not worth a processor.
+            assert!(percent_spun(&mut stats, long * 63 / 64, long) < 10, "{stats:?}");
             // However slow the other way is, a probe takes no longer than the sample that it is compared with.
-            assert!(percent_spun(&mut stats, SPIN_LIMIT * 100, SPIN_LIMIT / 4) < 1, "{stats:?}");
+            assert!(percent_spun(&mut stats, SPIN_LIMIT * 100, short) < 1, "{stats:?}");
         }
+    }
+
+    #[test]
+    fn one_probe_that_contradicts_the_others_does_not_change_the_way() {
+        let mut stats = SpinStats::new();
+        assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90);
+        let probe = |stats: &mut SpinStats, sleep_time: Duration| {
+            stats.left = 1;
+            for time in [SPIN_LIMIT / 4, sleep_time] {
+                (0..SAMPLE).for_each(|_| stats.record(stats.spins, time));
+            }
+            stats.spins
+        };
+        // Sleeping was half as fast until now. From here on it is faster by a quarter.
+        let spins = [(); 3].map(|()| probe(&mut stats, SPIN_LIMIT * 3 / 16));
+        assert_eq!(spins, [true, true, false]);
     }
 
     #[test]
