@@ -19,8 +19,9 @@ const NUMBER: &str = "THROUGHLINE_TEST_NUMBER";
 #[tokio::test]
 async fn one_process() {
     let (Ok(path), Ok(number)) = (env::var(PATH), env::var(NUMBER)) else { return };
-    let backend = SqliteBackend::open(path).await.unwrap();
-    let db = Persistence::builder().backend(backend).build().unwrap();
+    // The processes take the lock by chance. On a busy machine one of them can wait for longer than the default limit.
+    let options = SqliteOptions::new().wait_limit(Duration::from_secs(120));
+    let db = Persistence::builder().backend(options.open(path).await.unwrap()).build().unwrap();
     for n in 0..MESSAGES {
         let message = NewMessage::user("hello").with_id(format!("m{number}-{n}").parse().unwrap());
         db.thread("t").add(message).await.unwrap();
