@@ -32,8 +32,8 @@ const SAMPLE: u32 = 128;
 /// probe that confirms the current way doubles the number, up to sixteen times.
 const PROBE_AFTER: u32 = 4;
 
-/// The weight of a probe in the average of all probes. One probe alone is mostly noise.
-const WEIGHT: f64 = 0.25;
+/// The smoothing factor of the average of all probes. One probe alone is mostly noise.
+const SMOOTHING: f64 = 0.25;
 
 /// The largest ratio of the two ways that a probe counts, so that one call that hung does not decide for long.
 const MAX_RATIO: f64 = 2.0;
@@ -141,7 +141,7 @@ impl SpinStats {
         let over_before = mean / before;
         let ratio = if self.spins { over_before } else { over_before.recip() };
         let ratio = ratio.clamp(MAX_RATIO.recip(), MAX_RATIO);
-        let average = self.spin_over_sleep.map_or(ratio, |average| average + WEIGHT * (ratio - average));
+        let average = self.spin_over_sleep.map_or(ratio, |average| average + SMOOTHING * (ratio - average));
         self.spin_over_sleep = Some(average);
         let spun_before = !self.spins;
         self.spins = average <= MIN_GAIN;
