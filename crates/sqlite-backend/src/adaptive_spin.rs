@@ -29,17 +29,17 @@ const SAMPLE: u32 = 128;
 
 /// The number of samples after which the next one waits in the other way and is compared with the one before it. Two
 /// adjacent samples are compared because other work on the machine and its disk changes from second to second. Each
-/// probe that confirms the current way doubles the number, up to sixteen times.
+/// probe that confirms the current way doubles the number, up to 64.
 const PROBE_AFTER: u32 = 4;
 
 /// The smoothing factor of the average of all probes. One probe alone is mostly noise.
 const SMOOTHING: f64 = 0.25;
 
-/// The largest ratio of the two ways that a probe counts, so that one call that hung does not decide for long.
+/// The largest ratio that a probe counts, and the inverse of the smallest one, so that one call that hung does not decide for long.
 const MAX_RATIO: f64 = 2.0;
 
-/// Callers spin only if that takes at most this part of the time of sleeping: a smaller gain is not worth a processor.
-const MIN_GAIN: f64 = 0.97;
+/// Callers spin while that takes at most this part of the time of sleeping: a smaller gain is not worth a processor.
+const SPIN_BELOW: f64 = 0.97;
 
 /// Returns whether a spinning caller leaves another processor to the thread that works for it.
 pub(crate) fn is_multicore() -> bool {
@@ -144,9 +144,9 @@ impl SpinStats {
         let average = self.spin_over_sleep.map_or(ratio, |average| average + SMOOTHING * (ratio - average));
         self.spin_over_sleep = Some(average);
         let spun_before = !self.spins;
-        self.spins = average <= MIN_GAIN;
+        self.spins = average <= SPIN_BELOW;
         // A probe that contradicts the current way is soon repeated.
-        let is_confirmed = self.spins == spun_before && (ratio <= MIN_GAIN) == self.spins;
+        let is_confirmed = self.spins == spun_before && (ratio <= SPIN_BELOW) == self.spins;
         self.confirmations = if is_confirmed { (self.confirmations + 1).min(4) } else { 0 };
         self.left = PROBE_AFTER << self.confirmations;
     }
@@ -218,6 +218,34 @@ mod tests {
     fn only_a_lone_caller_spins() {
         assert_eq!(woken(&spin_time(), false), (0, 1));
         assert_eq!(woken(&AdaptiveSpin::new(), true), (0, 1));
+        if is_multicore() {
+            // The yield of the spin wakes it, and the answer does not.
+            assert_eq!(woken(&spin_time(), true), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_lone_call_is_recorded_also_if_its_caller_is_no_longer_alone() {
+        if !is_multicore() {
+            return;
+        }
+        let spin = spin_time();
+        woken(&spin, true);
+        assert_eq!(spin.stats().calls, 1);
+        woken(&spin, false);
+        assert_eq!(spin.stats().calls, 1, "that caller was not alone");
+        for spin in [spin_time(), AdaptiveSpin::new()] {
+            let (sender, mut receiver) = oneshot::channel();
+            let (asked, woken) = (AtomicUsize::new(0), Arc::<Woken>::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let mut cx = Context::from_waker(&waker);
+            let mut waiting = pin!(spin.wait(&mut receiver, || asked.fetch_add(1, Relaxed) == 0));
+            assert!(waiting.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(woken.0.load(Relaxed), 0, "it sleeps");
+            sender.send(7).unwrap();
+            assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(Some(7)));
+            assert_eq!(spin.stats().calls, 1);
+        }
     }
 
     #[test]

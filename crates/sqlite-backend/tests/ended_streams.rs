@@ -1,6 +1,10 @@
 //! The chunks of ended streams are deleted later and together; with a deletion or an edit of the message, at once.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -93,6 +97,22 @@ async fn chunks_are_deleted_at_the_latest_when_the_store_closes() {
     let read = store.db.thread("t").get(id("m")).await.unwrap().unwrap();
     assert_eq!((read.content, read.state), (Content::text(&text()), MessageState::Final));
     store.db.close().await.unwrap();
+    assert_eq!(chunks(&store.path), (0, 0));
+}
+
+/// The other program holds the lock when the store tries to delete the chunks for the first time.
+#[tokio::test]
+async fn a_store_that_closes_deletes_the_chunks_once_another_program_releases_the_lock() {
+    let store = store().await;
+    store.stream_to_end("m").await;
+    let other = Connection::open(&store.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let holder = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        other.execute_batch("ROLLBACK").unwrap();
+    });
+    store.db.close().await.unwrap();
+    holder.join().unwrap();
     assert_eq!(chunks(&store.path), (0, 0));
 }
 

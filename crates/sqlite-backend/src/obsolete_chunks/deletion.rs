@@ -186,9 +186,11 @@ impl Pass {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{delete_of, has_any, insert, messages},
+        super::{DELETE_ALL, delete_of, has_any, insert, messages},
         *,
     };
+    use rusqlite::StatementStatus;
+
     use crate::open::create_tables;
 
     /// Returns a store with these messages, each with the chunks that its row counts, and no other column of use.
@@ -277,9 +279,25 @@ mod tests {
         insert(&db, 2, (last, 2000)).unwrap();
         assert!(Deletion::new().run_step(&db).unwrap());
         assert_eq!(chunks(&db, 1), 2000 - STEP as i64 / 2);
-        delete_of(&db, 1).unwrap();
+        delete_of(&db, [1]).unwrap();
         assert_eq!((chunks(&db, 1), chunks(&db, 2)), (0, 2000 - STEP as i64 / 2));
         assert_eq!(messages(&db).unwrap(), [(2, Some(0))]);
+    }
+
+    #[test]
+    fn one_scan_deletes_the_chunks_of_all_messages_that_a_pass_has_begun() {
+        let db = store(&[(1, 0), (2, 0), (3, 1000), (4, 0)]);
+        let last = append(&db, &[1, 2, 3, 4], 1000);
+        for message_pk in [1, 2, 4] {
+            insert(&db, message_pk, (last - 4 + message_pk, 1000)).unwrap();
+        }
+        assert!(Deletion::new().run_step(&db).unwrap());
+        db.execute("UPDATE appends SET prev = NULL WHERE message_pk IN (1, 2) AND n = 700", []).unwrap();
+        delete_of(&db, [1, 2]).unwrap();
+        assert_eq!([1, 2, 3, 4].map(|message_pk| chunks(&db, message_pk)), [0, 0, 1000, 488]);
+        assert_eq!(messages(&db).unwrap(), [(4, Some(0))]);
+        let scans = db.prepare_cached(DELETE_ALL).unwrap().get_status(StatementStatus::Run);
+        assert_eq!(scans, 1);
     }
 
     #[test]
@@ -288,7 +306,7 @@ mod tests {
         let last = append(&db, &[2, 1], 20);
         db.execute("UPDATE appends SET prev = NULL WHERE message_pk = 1 AND n = 10", []).unwrap();
         insert(&db, 1, (last, 20)).unwrap();
-        delete_of(&db, 1).unwrap();
+        delete_of(&db, [1]).unwrap();
         assert_eq!([1, 2].map(|message_pk| chunks(&db, message_pk)), [0, 20]);
         assert!(!has_any(&db).unwrap());
     }
@@ -300,7 +318,7 @@ mod tests {
         insert(&db, 1, (last, 20)).unwrap();
         let mut deletion = Deletion::new();
         assert!(deletion.run_step(&db).unwrap());
-        delete_of(&db, 1).unwrap();
+        delete_of(&db, [1]).unwrap();
         // The keys of the table begin with 1 again: those of these chunks have been passed.
         assert_eq!(append(&db, &[1], 20), last);
         insert(&db, 1, (last, 20)).unwrap();

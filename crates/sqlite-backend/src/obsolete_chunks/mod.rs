@@ -24,6 +24,9 @@ pub(crate) const DELETE_OF: &str = concat!(
     " DELETE FROM appends WHERE append_pk IN (SELECT append_pk FROM chain) AND message_pk = ?1"
 );
 
+/// Deletes all chunks of these messages, a JSON array, by a scan.
+const DELETE_ALL: &str = "DELETE FROM appends WHERE message_pk IN (SELECT value FROM json_each(?1))";
+
 /// Records that the chunks of a message are obsolete.
 pub(crate) fn insert(
     db: &Connection,
@@ -42,19 +45,28 @@ pub(crate) fn has_any(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM obsolete_chunks)")?.query_row([], |row| row.get(0))
 }
 
-/// Deletes the obsolete chunks of a message.
-pub(crate) fn delete_of(db: &Connection, message_pk: i64) -> rusqlite::Result<()> {
-    let appends: Option<i64> = db
-        .prepare_cached("SELECT appends FROM obsolete_chunks WHERE message_pk = ?1")?
-        .query_row([message_pk], |row| row.get(0))
-        .optional()?;
-    let Some(appends) = appends else { return Ok(()) };
-    let deleted = db.prepare_cached(DELETE_OF)?.execute([message_pk])?;
-    if number(deleted as u64) != appends {
-        // The chain is broken, or a step has deleted some of the chunks, so this deletes the others by a scan.
-        db.execute("DELETE FROM appends WHERE message_pk = ?1", [message_pk])?;
+/// Deletes the obsolete chunks of these messages.
+pub(crate) fn delete_of(db: &Connection, messages: impl IntoIterator<Item = i64>) -> rusqlite::Result<()> {
+    let mut incomplete = Vec::new();
+    for message_pk in messages {
+        let appends: Option<i64> = db
+            .prepare_cached("SELECT appends FROM obsolete_chunks WHERE message_pk = ?1")?
+            .query_row([message_pk], |row| row.get(0))
+            .optional()?;
+        let Some(appends) = appends else { continue };
+        let deleted = db.prepare_cached(DELETE_OF)?.execute([message_pk])?;
+        if number(deleted as u64) != appends {
+            incomplete.push(message_pk);
+        }
+        db.prepare_cached("DELETE FROM obsolete_chunks WHERE message_pk = ?1")?.execute([message_pk])?;
     }
-    db.prepare_cached("DELETE FROM obsolete_chunks WHERE message_pk = ?1")?.execute([message_pk]).map(drop)
+    if !incomplete.is_empty() {
+        // A step of a pass has deleted some of their chunks, or a chain is broken. The scan reads all chunks, those of open messages
+        // too, so there is one for all messages.
+        let incomplete = serde_json::Value::from(incomplete).to_string();
+        db.prepare_cached(DELETE_ALL)?.execute([incomplete])?;
+    }
+    Ok(())
 }
 
 /// The messages in the table, each with the number of chunks that its row counts; `None` without a row.

@@ -98,10 +98,7 @@ impl Source<'_> {
         if messages.peek().is_none() || !obsolete_chunks::has_any(self.db)? {
             return Ok(());
         }
-        for message_pk in messages {
-            obsolete_chunks::delete_of(self.db, message_pk)?;
-        }
-        Ok(())
+        Ok(obsolete_chunks::delete_of(self.db, messages)?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -35,6 +36,7 @@ use crate::{
     metadata_index::MetadataWork,
     obsolete_chunks::Deletion,
     open::OpenError,
+    pause,
     queue::{Queue, Woken},
     reader_barrier::ReaderBarrier,
     rows::ThreadCache,
@@ -184,10 +186,13 @@ impl Worker {
         {
             self.continue_index();
         }
-        while self.obsolete_chunks.is_left()
-            && begun.elapsed() < WORK_AT_THE_END
-            && self.continue_chunk_removal()
-        {}
+        while self.obsolete_chunks.is_left() && self.can_remove_chunks() && begun.elapsed() < WORK_AT_THE_END
+        {
+            if !self.continue_chunk_removal() {
+                // Another process may release the lock in time.
+                thread::sleep(pause::for_the_lock());
+            }
+        }
         self.collect_blobs();
         // A process that never runs for long would not come to the end of a search otherwise.
         while (self.unnamed_blobs.is_searching() || self.unnamed_blobs.has_candidates())
