@@ -55,7 +55,7 @@ impl Filled {
             last = last.max(position);
         }
         while search && db.search(SearchMessages::new(words::RARE, 1)).await?.indexed < last {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         db.close().await?;
         Ok(store)
