@@ -184,12 +184,14 @@ impl Worker {
         let begun = Instant::now();
         while self.index.timeout().is_some() && self.connection.is_some() && begun.elapsed() < WORK_AT_THE_END
         {
-            self.continue_index();
+            if !self.continue_index() {
+                // Another process may release the lock in time.
+                thread::sleep(pause::for_the_lock());
+            }
         }
         while self.obsolete_chunks.is_left() && self.can_remove_chunks() && begun.elapsed() < WORK_AT_THE_END
         {
             if !self.continue_chunk_removal() {
-                // Another process may release the lock in time.
                 thread::sleep(pause::for_the_lock());
             }
         }
@@ -374,14 +376,14 @@ impl Worker {
         self.health_state.set_alarm(Alarm::SecondLibrary, is_there);
     }
 
-    /// Updates the full-text index with some of the committed changes.
-    fn continue_index(&mut self) {
+    /// Updates the full-text index with some of the committed changes. Returns whether it could.
+    fn continue_index(&mut self) -> bool {
         // A step that cannot run is not tried again at once.
         self.index.pause();
         if self.health_state.is_read_only() || self.file_identity.lost.is_some() {
-            return;
+            return false;
         }
-        let Some(connection) = self.connection.take() else { return };
+        let Some(connection) = self.connection.take() else { return false };
         let mut run_step = || -> Result<(), EngineError> {
             let _transaction = begin_own(&connection, &self.file_identity, &self.guard)?;
             let end = if self.index.run_step(&connection)? { "COMMIT" } else { "ROLLBACK" };
@@ -396,11 +398,13 @@ impl Worker {
             Ok(()) => {
                 self.index.stepped();
                 self.connection = Some(connection);
+                true
             }
             // Another process writes: the index can wait.
             Err(error) if error.is_busy() && connection.is_autocommit() => {
                 self.index.failed();
                 self.connection = Some(connection);
+                false
             }
             // The index is damaged. The writer can rebuild it, and nothing else depends on it.
             Err(error) if error.is_damage() && !self.is_unreadable() => {
@@ -408,10 +412,12 @@ impl Worker {
                 if !matches!(self.restart_index(), Ok(true)) {
                     self.index.disable();
                 }
+                true
             }
             Err(error) => {
                 drop(connection);
                 self.failed(&error);
+                false
             }
         }
     }
