@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_that_contradicts_the_others_does_not_change_the_way() {
+    fn the_way_changes_after_several_probes_that_contradict_it() {
         let mut stats = SpinStats::new();
         assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90);
         let probe = |stats: &mut SpinStats, sleep_time: Duration| {
@@ -302,6 +302,16 @@ mod tests {
         // Sleeping was half as fast until now. From here on it is faster by a quarter.
         let spins = [(); 3].map(|()| probe(&mut stats, SPIN_LIMIT * 3 / 16));
         assert_eq!(spins, [true, true, false]);
+    }
+
+    #[test]
+    fn a_clock_that_shows_no_time_does_not_end_the_comparison() {
+        let mut stats = SpinStats::new();
+        for _ in 0..2 * SAMPLE {
+            stats.record(stats.spins, Duration::ZERO);
+        }
+        assert_eq!((stats.spin_over_sleep, stats.spins), (Some(1.0), false));
+        assert!(percent_spun(&mut stats, SPIN_LIMIT / 4, SPIN_LIMIT / 2) > 90);
     }
 
     #[test]

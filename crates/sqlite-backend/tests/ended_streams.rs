@@ -1,6 +1,8 @@
 //! The chunks of ended streams are deleted later and together; with a deletion or an edit of the message, at once.
 
 use std::{
+    fs,
+    io::{Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -9,7 +11,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Content, Delta, MessageId, MessageState, NewReservation, NewThread, Persistence, Role, Seq,
+    Content, Delta, Effect, ErrorKind, MessageId, MessageState, NewMessage, NewReservation, NewThread,
+    Persistence, Role, Seq,
     messages::{Batch, ContentChange, Delete, Reserve, UpdateContent, UpdateMode},
     threads::{PruneThread, PurgeThread},
 };
@@ -82,7 +85,7 @@ impl Store {
         assert_eq!(chunks(&self.path), (0, 0), "{case}");
         assert!(self.maintenance.verify().await.unwrap().is_sound(), "{case}");
         self.db.close().await.unwrap();
-        let bytes = std::fs::read(&self.path).unwrap();
+        let bytes = fs::read(&self.path).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"canary"), "{case}");
     }
 }
@@ -200,6 +203,42 @@ async fn the_id_of_a_removed_stream_can_be_streamed_again() {
         thread.delete(id("m")).await.unwrap();
         store.close_without_traces(case).await;
     }
+}
+
+/// Overwrites the only page of chunks. No connection has the page cached.
+fn overwrite_chunks(path: &Path) {
+    let (size, page): (u32, u32) = Connection::open(path)
+        .unwrap()
+        .query_row(
+            "SELECT (SELECT page_size FROM pragma_page_size), rootpage FROM sqlite_schema WHERE name = 'appends'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    let mut file = fs::File::options().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(u64::from(page - 1) * u64::from(size))).unwrap();
+    file.write_all(&[0xff; 64]).unwrap();
+}
+
+#[tokio::test]
+async fn a_message_whose_obsolete_chunks_cannot_be_read_can_be_read_and_is_not_changed() {
+    let store = store().await;
+    store.stream_to_end("m").await;
+    // The copy has the chunks. A store that closes would delete them.
+    let path = store.path.with_file_name("copy.db");
+    store.maintenance.backup(&path).await.unwrap();
+    overwrite_chunks(&path);
+    let (maintenance, db) = open(&path).await;
+    let thread = db.thread("t");
+    let edited = thread.edit(id("m"), Content::text("other")).await.unwrap_err();
+    let deleted = db.run(Delete::new("t".parse().unwrap(), id("m"))).await.unwrap_err();
+    for error in [edited, deleted] {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Corrupt, Effect::NotApplied), "{error}");
+        assert_eq!(error.site().unwrap().name(), "sqlite");
+    }
+    assert_eq!(thread.get(id("m")).await.unwrap().unwrap().content, Content::text(&text()));
+    thread.add(NewMessage::user("later")).await.unwrap();
+    assert!(!maintenance.verify().await.unwrap().is_sound());
 }
 
 #[tokio::test]

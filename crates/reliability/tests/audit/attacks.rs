@@ -288,7 +288,7 @@ fn version(file: &Connection) -> i64 {
 }
 
 #[tokio::test]
-async fn a_log_whose_records_a_trigger_counted_continues_and_verifies() {
+async fn an_audit_log_of_a_file_of_version_2_continues_and_verifies() {
     let scene = Scene::new().await;
     let path = scene.directory.path().join("chat.db");
     let newest = downgrade(&path);

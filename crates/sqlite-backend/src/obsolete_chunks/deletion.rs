@@ -185,12 +185,12 @@ impl Pass {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::{
         super::{DELETE_ALL, delete_of, has_any, insert, messages},
         *,
     };
-    use rusqlite::StatementStatus;
-
     use crate::open::create_tables;
 
     /// Returns a store with these messages, each with the chunks that its row counts, and no other column of use.
