@@ -49,8 +49,6 @@ pub(crate) struct Needs {
     threads: bool,
     /// Not a claim: the operating system counts the bytes that a process writes.
     counted_writes: bool,
-    /// Not a claim: the check takes longer than others, on a busy machine several times as long.
-    long: bool,
 }
 
 impl Needs {
@@ -71,7 +69,6 @@ impl Needs {
             content_limit: false,
             threads: false,
             counted_writes: false,
-            long: false,
         }
     }
 
@@ -128,15 +125,6 @@ impl Needs {
     pub(crate) const fn counted_writes(mut self) -> Self {
         self.counted_writes = true;
         self
-    }
-
-    pub(crate) const fn long(mut self) -> Self {
-        self.long = true;
-        self
-    }
-
-    pub(crate) const fn is_long(&self) -> bool {
-        self.long
     }
 
     /// Whether the check is about durability.

@@ -146,7 +146,7 @@ impl Run {
 
     fn run(&self, check: &Check) -> Result<(), libtest_mimic::Failed> {
         let begun = Instant::now();
-        let ended = runner::run(&self.subject, check, &self.claims, model::seed());
+        let ended = runner::run(&self.subject, check, &self.claims, model::seed(), runner::HANGS_AFTER);
         let profile = self.subject.profile();
         let (outcome, detail) = outcome_of(ended, profile.expected_failure(check.id));
         let mut entry = self.entry(check, outcome, detail.clone());

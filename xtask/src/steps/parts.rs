@@ -62,7 +62,16 @@ impl Ended {
             println!("FAILED: {}: {why}", self.name);
         }
     }
+
+    /// The last lines of its output, which name the checks that failed.
+    fn end(&self) -> String {
+        let lines: Vec<&str> = self.output.lines().collect();
+        lines[lines.len().saturating_sub(END_LINES)..].join("\n")
+    }
 }
+
+/// So many lines of a part that failed are shown again at the end of its step: a part that ends later can print thousands after them.
+const END_LINES: usize = 60;
 
 /// How many parts run at a time: one for each processor. More would only make them slower, and they have time limits.
 pub(super) fn at_once() -> usize {
@@ -89,7 +98,11 @@ pub(super) fn run(parts: Vec<Part>, at_once: usize, folder: &Path) -> Result<Vec
             scope.spawn(worker);
         }
     });
-    Ok(ended.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for part in ended.iter().filter(|part| part.failure.is_some()) {
+        println!("\n--- {}: FAILED; its last lines again:\n{}", part.name, part.end());
+    }
+    Ok(ended)
 }
 
 #[cfg(test)]
@@ -109,6 +122,18 @@ mod tests {
         assert_eq!(names, [("a/b", "one\n"), ("c", "two\n")]);
         assert!(ended[0].failure.as_ref().is_some_and(|why| why.contains('3')), "{ended:?}");
         assert_eq!(ended[1].failure, None);
+    }
+
+    #[test]
+    fn the_end_of_a_part_is_its_last_lines() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let short = part("short", "echo one; echo two");
+        let long = part("long", "seq 1 1000");
+        let ended = run(vec![short, long], 1, folder.path()).expect("a folder for the logs");
+        assert_eq!(ended[0].end(), "one\ntwo");
+        let end = ended[1].end();
+        let lines: Vec<_> = end.lines().collect();
+        assert_eq!((lines.len(), lines[0], lines[59]), (60, "941", "1000"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{agent_thread, at, look, points, session};
 use crate::{check::checks, rig::Rig, shorthand::thread_id};
 
 checks! {
-    Extended "sessions.random_turns_keep_the_invariants" [Session Thread Read; long] "in random turns of four actors pointers, offers and gap reports stay consistent" => random;
+    Extended "sessions.random_turns_keep_the_invariants" [Session Thread Read] "in random turns of four actors pointers, offers and gap reports stay consistent" => random;
 }
 
 /// Sequences of so many steps.

@@ -17,7 +17,7 @@ use super::explore::{Cases, explore};
 use crate::{check::checks, rig::Rig};
 
 checks! {
-    Extended "models.session_interleavings_match_the_reference_model" [Add Batch Thread Session Read; keys long] "random interleavings of session operations match the answers and the state of the reference model" => sessions;
+    Extended "models.session_interleavings_match_the_reference_model" [Add Batch Thread Session Read; keys] "random interleavings of session operations match the answers and the state of the reference model" => sessions;
 }
 
 /// How many steps an interleaving has at most.
