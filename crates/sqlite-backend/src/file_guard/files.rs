@@ -30,6 +30,8 @@ pub(super) struct Files {
     is_held: AtomicBool,
     /// The number of stores of this process that run a checkpoint.
     checkpoints: Mutex<u32>,
+    /// The number of stores of this process that wait for the writer lock.
+    waiting: Mutex<u32>,
     length: FileLength,
     watch: Mutex<Watch>,
     last_scan: Mutex<Option<Scan>>,
@@ -59,7 +61,7 @@ impl Files {
         };
         let [has_second, is_held] = [false; 2].map(AtomicBool::new);
         let last_scan = Mutex::new(None);
-        let (checkpoints, length) = (Mutex::default(), FileLength::default());
+        let (checkpoints, waiting, length) = (Mutex::default(), Mutex::default(), FileLength::default());
         Ok(Self {
             database,
             index,
@@ -69,6 +71,7 @@ impl Files {
             has_second,
             is_held,
             checkpoints,
+            waiting,
             length,
             watch,
             last_scan,
@@ -189,6 +192,28 @@ impl Files {
         drop(lock::release(&self.index, lock::WRITER));
     }
 
+    fn waiting(&self) -> MutexGuard<'_, u32> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a store of this process to those that wait for the writer lock, or removes it from them.
+    pub(super) fn set_waiting(&self, waits: bool) {
+        let mut waiting = self.waiting();
+        // A store that began to wait before the files were opened again was not added.
+        *waiting = if waits { *waiting + 1 } else { waiting.saturating_sub(1) };
+        // If this fails, stores of other processes do not pause for this one.
+        if *waiting > 0 {
+            drop(lock::share(&self.index, lock::WAITING));
+        } else {
+            drop(lock::release(&self.index, lock::WAITING));
+        }
+    }
+
+    /// Returns whether a store waits for the writer lock, in this process or in another one.
+    pub(super) fn is_awaited(&self) -> bool {
+        *self.waiting() > 0 || lock::is_held(&self.index, lock::WAITING).unwrap_or_default()
+    }
+
     /// Returns whether another process or another store of this one holds the writer lock. An error means that the
     /// kernel has no answer.
     pub(super) fn is_written_elsewhere(&self) -> io::Result<bool> {
@@ -212,6 +237,8 @@ impl Files {
         // A lock that cannot be released goes with the descriptors.
         drop(lock::release(&self.database, lock::SHARED));
         drop(lock::release(&self.index, lock::USERS));
+        *self.waiting() = 0;
+        drop(lock::release(&self.index, lock::WAITING));
     }
 }
 

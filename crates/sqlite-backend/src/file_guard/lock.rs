@@ -7,7 +7,7 @@ use nix::{
     libc,
 };
 
-/// A byte range that SQLite locks.
+/// A byte range of a lock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bytes {
     start: libc::off_t,
@@ -25,6 +25,9 @@ pub(super) const CHECKPOINT: Bytes = Bytes { start: 121, len: 1 };
 
 /// In the `-shm`: each process holds a shared lock on it. A process that finds none resets the index.
 pub(super) const USERS: Bytes = Bytes { start: 128, len: 1 };
+
+/// In the `-shm`, beyond the bytes that SQLite locks: each process that waits for the writer lock holds a shared lock on it.
+pub(super) const WAITING: Bytes = Bytes { start: 129, len: 1 };
 
 /// Takes a shared OFD lock without waiting.
 pub(super) fn share(file: &File, bytes: Bytes) -> io::Result<()> {

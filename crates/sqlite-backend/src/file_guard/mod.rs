@@ -55,7 +55,7 @@ pub(crate) use self::{
 
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use self::{
-    linux::lock_as_another_process,
+    linux::{is_announced, lock_as_another_process},
     scan::{remember_readable, remember_unreadable, scanned_at},
 };
 

@@ -27,6 +27,9 @@ pub(crate) struct WriteLock;
 #[must_use = "when it is dropped, others can open the store"]
 pub(crate) struct CheckpointLock;
 
+#[derive(Debug)]
+pub(crate) struct Waiting;
+
 impl FileGuard {
     pub(crate) fn new(_: &Path, _: Failpoints) -> Self {
         Self { has_lost_copies: AtomicBool::new(false) }
@@ -73,6 +76,15 @@ impl FileGuard {
 
     /// The state is unknown.
     pub(crate) const fn is_checkpointed(&self) -> bool {
+        false
+    }
+
+    pub(crate) const fn announce_wait(self: &Arc<Self>) -> Waiting {
+        Waiting
+    }
+
+    /// SQLite's lock does not reveal who waits for it.
+    pub(crate) const fn is_awaited(&self) -> bool {
         false
     }
 

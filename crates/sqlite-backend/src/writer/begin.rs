@@ -9,7 +9,9 @@ use std::{
 use rusqlite::Connection;
 use throughline_core::{Effect, ErrorKind, PersistError};
 
-use super::{file_identity::FileIdentity, lost::checkpoint_into_file, transaction::execute, worker::Worker};
+use super::{
+    file_identity::FileIdentity, lock_yield, lost::checkpoint_into_file, transaction::execute, worker::Worker,
+};
 use crate::{
     OpenError, connection,
     error::{EngineError, Phase},
@@ -89,6 +91,10 @@ impl Worker {
     /// The writer takes nothing from the queue before it holds the lock: waiting callers can still leave or time out
     /// without any effect.
     pub(super) fn begin(&mut self) -> Option<WriteLock> {
+        if self.lock_yield.is_due(self.guard.is_awaited(), Instant::now()) {
+            thread::sleep(lock_yield::PAUSE);
+        }
+        let mut waiting = None;
         loop {
             let begun = self.try_begin();
             self.health_state.end_step();
@@ -124,6 +130,9 @@ impl Worker {
                 }
             }
             let is_short = not_begun.is_busy() && !not_begun.is_second_library();
+            if is_short {
+                waiting.get_or_insert_with(|| self.guard.announce_wait());
+            }
             let pause = if is_short { pause::for_the_lock() } else { pause::for_the_file() };
             let timed_out = if not_begun.is_retryable() && !self.health_state.is_read_only() {
                 // This includes the writes that would time out before the next attempt.

@@ -14,6 +14,7 @@ mod failure_tracker;
 mod fault;
 mod fence_transaction;
 mod file_identity;
+mod lock_yield;
 mod lost;
 mod progress;
 mod space;

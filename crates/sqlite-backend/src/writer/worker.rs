@@ -17,6 +17,7 @@ use super::{
     commit_watch::CommitWatch,
     failure_tracker::FailureTracker,
     file_identity::FileIdentity,
+    lock_yield::LockYield,
     lost::checkpoint_into_file,
     progress::Progress,
     space::Space,
@@ -89,6 +90,7 @@ pub(super) struct Worker {
     pub(super) reader_barrier: Arc<ReaderBarrier>,
     /// The time since which each attempt to begin has found the lock held.
     pub(super) busy_since: Option<Instant>,
+    pub(super) lock_yield: LockYield,
     /// The name of this writer in the file.
     pub(super) id: i64,
     pub(super) wal: Wal,
@@ -152,6 +154,7 @@ impl Worker {
             has_second_library: false,
             reader_barrier,
             busy_since: None,
+            lock_yield: LockYield::default(),
             space: Space::new(&path, options.free_space_floor),
             failure_tracker: FailureTracker::default(),
             failpoints: options.failpoints.clone(),

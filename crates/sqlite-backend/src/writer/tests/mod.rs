@@ -5,6 +5,8 @@ mod commit_notifications;
 #[cfg(unix)]
 mod file_identity;
 mod health;
+#[cfg(target_os = "linux")]
+mod lock_yield;
 mod reopening;
 mod shared_commit;
 
