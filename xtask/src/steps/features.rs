@@ -1,25 +1,54 @@
-//! `features`: every package with every feature alone, with none, and with all.
+//! `features`: every package that a user builds by itself, with every feature alone, with none, and with all.
 //!
 //! A workspace build chooses the features of all packages together, so a package that forgot to ask for one of a
 //! dependency still compiles there, and first fails for a user who enables that feature alone. Packages without features are checked
 //! alone for the same reason.
+//!
+//! The libraries and the programs are checked side by side, each in a build folder of their own: a single check seldom keeps two
+//! processors busy, because their crates depend on each other in a row.
 
+use super::parts::{self, Part};
 use crate::Result;
 use crate::metadata::Package;
 use crate::skips::Skips;
 use crate::workspace::Workspace;
 
+/// Packages that only the workspace itself builds: tests, benchmarks and tools.
+const INTERNAL: [&str; 5] = [
+    "throughline-benches",
+    "throughline-browser-tests",
+    "throughline-reliability",
+    "throughline-tests",
+    "xtask",
+];
+
 /// Checks them all, and names all that fail.
 pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
-    let calls: Vec<_> = workspace.metadata().packages.iter().flat_map(calls).collect();
-    let mut failed = 0;
-    for args in &calls {
-        if let Err(error) = workspace.cargo(args).run() {
-            println!("FAILED: {error}");
-            failed += 1;
-        }
-    }
-    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} feature sets", calls.len()).into()) }
+    let metadata = workspace.metadata();
+    let packages = metadata.packages.iter().filter(|package| !INTERNAL.contains(&&*package.name));
+    let (libraries, programs): (Vec<_>, Vec<_>) = packages.partition(|package| is_library(package));
+    // The step `clippy` has checked most dependencies of the libraries in the first one.
+    let folders = [metadata.target.clone(), metadata.target.join("xtask").join("features")];
+    let parts = [("libraries", libraries), ("programs", programs)].into_iter().zip(folders).map(
+        |((name, packages), folder)| {
+            let checks = packages
+                .into_iter()
+                .flat_map(calls)
+                .map(|args| workspace.cargo(args).setting("CARGO_TARGET_DIR", &folder.display().to_string()));
+            Part::of_all(name, checks.collect())
+        },
+    );
+    let logs = metadata.target.join("xtask").join("features-logs");
+    let failed: Vec<String> = parts::run(parts.collect(), parts::at_once(), &logs)?
+        .into_iter()
+        .filter_map(|part| part.failure)
+        .collect();
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ").into()) }
+}
+
+/// Whether it is a library of the framework. The others use them: examples, the command, and the package for Python.
+fn is_library(package: &Package) -> bool {
+    package.is_published && !package.targets_of("lib").is_empty()
 }
 
 /// The arguments of cargo for every check of a package.

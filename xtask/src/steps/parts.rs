@@ -17,11 +17,18 @@ use crate::process::Process;
 pub(super) struct Part {
     name: String,
     processes: Vec<Process>,
+    /// Whether the others still run after one has failed.
+    runs_all: bool,
 }
 
 impl Part {
     pub(super) fn new(name: impl Into<String>, process: Process) -> Self {
-        Self { name: name.into(), processes: vec![process] }
+        Self { name: name.into(), processes: vec![process], runs_all: false }
+    }
+
+    /// Programs that all run, also after one of them has failed.
+    pub(super) fn of_all(name: impl Into<String>, processes: Vec<Process>) -> Self {
+        Self { name: name.into(), processes, runs_all: true }
     }
 
     /// Adds a program that runs after the others, unless one of them fails.
@@ -32,12 +39,19 @@ impl Part {
 
     /// Runs them. The text of an error names its cause.
     fn run(self, folder: &Path) -> Ended {
-        let Self { name, processes } = self;
+        let Self { name, processes, runs_all } = self;
         let start = Instant::now();
         let log = folder.join(format!("{}.log", name.replace(['/', ' '], "-")));
         let check = || -> Result {
             let file = File::create(&log)?;
-            processes.into_iter().try_for_each(|process| process.output(&file)?.run())
+            let mut failed = Vec::new();
+            for process in processes {
+                match process.output(&file)?.run() {
+                    Err(error) if runs_all => failed.push(error.to_string()),
+                    ended => ended?,
+                }
+            }
+            if failed.is_empty() { Ok(()) } else { Err(failed.join("; ").into()) }
         };
         let failure = check().err().map(|error| error.to_string());
         let output = fs::read(&log).unwrap_or_default();
@@ -148,15 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn programs_of_a_part_of_all_run_after_a_failure() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = |script: &str| Process::new("sh", Path::new(".")).args(["-c", script]);
+        let all =
+            Part::of_all("all", vec![script("echo one; exit 4"), script("exit 5"), script("echo three")]);
+        let ended = run(vec![all], 1, folder.path()).expect("a folder for the logs");
+        assert_eq!(ended[0].output, "one\nthree\n");
+        let failure = ended[0].failure.as_deref().unwrap_or_default();
+        assert!(failure.contains("exit status: 4") && failure.contains("exit status: 5"), "{failure}");
+    }
+
+    #[test]
     fn two_workers_run_two_parts_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         // Each waits until the other one has begun; with one worker the first would be ended by its limit.
         let file = |name: &str| folder.path().join(name).display().to_string();
         let meets = |mine: &str, other: &str| {
             let script = format!("touch {}; until [ -e {} ]; do sleep 0.01; done", file(mine), file(other));
-            let Part { name, processes } = part(mine, &script);
+            let Part { name, processes, runs_all } = part(mine, &script);
             let limited = |process: Process| process.limit(Duration::from_secs(60));
-            Part { name, processes: processes.into_iter().map(limited).collect() }
+            Part { name, processes: processes.into_iter().map(limited).collect(), runs_all }
         };
         let ended = run(vec![meets("a", "b"), meets("b", "a")], 2, folder.path()).expect("a folder");
         assert!(ended.iter().all(|part| part.failure.is_none()), "{ended:?}");
