@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The longest pause before the next attempt to take the write lock.
+#[cfg(test)]
+pub(crate) const LONGEST_FOR_THE_LOCK: Duration = Duration::from_millis(2);
+
 /// Returns the pause before the next attempt to take the write lock: 1 to 2 ms. SQLite's own busy handler waits longer
 /// each time, and so starves the connection that has waited longest. The random part keeps several processes from
 /// retrying in step.

@@ -19,7 +19,7 @@ const NUMBER: &str = "THROUGHLINE_TEST_NUMBER";
 #[tokio::test]
 async fn one_process() {
     let (Ok(path), Ok(number)) = (env::var(PATH), env::var(NUMBER)) else { return };
-    // The processes take the lock by chance. On a busy machine one of them can wait for longer than the default limit.
+    // On a busy machine a process can wait for longer than the default limit: between several that wait, chance decides who takes the lock.
     let options = SqliteOptions::new().wait_limit(Duration::from_secs(120));
     let db = Persistence::builder().backend(options.open(path).await.unwrap()).build().unwrap();
     for n in 0..MESSAGES {

@@ -12,7 +12,7 @@ use crate::{
 /// The duration of one step.
 const SPAN: Duration = Duration::from_millis(5);
 
-/// The largest number of messages in one step.
+/// The largest number of messages in one step that reads changes.
 const MESSAGES: i64 = 256;
 
 const CHANGES: &str = concat!(
@@ -102,20 +102,19 @@ fn has_words(db: &Connection) -> rusqlite::Result<bool> {
 /// Indexes the messages after `recovered`. Returns whether there are more.
 fn index_messages(db: &Connection, state: &mut State, recovered: i64) -> rusqlite::Result<bool> {
     let begun = Instant::now();
-    let messages: Vec<i64> = db
-        .prepare_cached("SELECT message_pk FROM messages WHERE message_pk > ?1 ORDER BY message_pk LIMIT ?2")?
-        .query_map(params![recovered, MESSAGES], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for message_pk in &messages {
-        refresh(db, *message_pk, state.tokenizer, true)?;
-        state.recovered = Some(*message_pk);
+    // Only the time limits the number of messages: one that the index already has takes microseconds.
+    let mut statement =
+        db.prepare_cached("SELECT message_pk FROM messages WHERE message_pk > ?1 ORDER BY message_pk")?;
+    let mut messages = statement.query([recovered])?;
+    while let Some(message) = messages.next()? {
+        let message_pk = message.get(0)?;
+        refresh(db, message_pk, state.tokenizer, true)?;
+        state.recovered = Some(message_pk);
         if begun.elapsed() >= SPAN {
             return Ok(true);
         }
     }
-    if messages.is_empty() {
-        (state.recovered, state.complete) = (None, true);
-    }
+    (state.recovered, state.complete) = (None, true);
     // The changes that were committed meanwhile come next.
     Ok(true)
 }

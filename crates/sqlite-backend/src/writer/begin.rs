@@ -91,9 +91,6 @@ impl Worker {
     /// The writer takes nothing from the queue before it holds the lock: waiting callers can still leave or time out
     /// without any effect.
     pub(super) fn begin(&mut self) -> Option<WriteLock> {
-        if self.lock_yield.is_due(self.guard.is_awaited(), Instant::now()) {
-            thread::sleep(lock_yield::PAUSE);
-        }
         let mut waiting = None;
         loop {
             let begun = self.try_begin();
@@ -149,6 +146,14 @@ impl Worker {
                 return None;
             }
             thread::sleep(pause);
+        }
+    }
+
+    /// Pauses if it is time to let another store have the write lock. Called before each transaction, or a few of them. The writer has
+    /// had nothing to do since `idle_since`.
+    pub(super) fn yield_lock(&mut self, idle_since: Instant) {
+        if self.lock_yield.is_due(self.guard.is_awaited(), idle_since, Instant::now()) {
+            thread::sleep(lock_yield::PAUSE);
         }
     }
 

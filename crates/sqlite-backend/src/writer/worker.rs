@@ -187,6 +187,7 @@ impl Worker {
         let begun = Instant::now();
         while self.index.timeout().is_some() && self.connection.is_some() && begun.elapsed() < WORK_AT_THE_END
         {
+            self.yield_lock(Instant::now());
             if !self.continue_index() {
                 // Another process may release the lock in time.
                 thread::sleep(pause::for_the_lock());
@@ -194,6 +195,7 @@ impl Worker {
         }
         while self.obsolete_chunks.is_left() && self.can_remove_chunks() && begun.elapsed() < WORK_AT_THE_END
         {
+            self.yield_lock(Instant::now());
             if !self.continue_chunk_removal() {
                 thread::sleep(pause::for_the_lock());
             }
@@ -240,7 +242,9 @@ impl Worker {
             .into_iter()
             .flatten()
             .min();
+            let idle_since = Instant::now();
             let woken = self.queue.wait(took_one, idle);
+            self.yield_lock(idle_since);
             let _inside = fork_barrier::enter();
             match woken {
                 Woken::ForWrites => {

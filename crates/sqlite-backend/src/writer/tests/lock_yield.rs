@@ -28,11 +28,26 @@ async fn a_store_that_waits_for_the_lock_announces_it() {
     assert!(!is_announced(&path));
 }
 
-/// Each commit of the busy store takes longer than the interval between its pauses, so the other store waits for one more commit. Without pauses the busy store takes
-/// the lock again before the other one tries, four to six times in this build.
+/// Writes `writes` times through `other`, and returns how many commits the busy store has begun meanwhile. Each write begins after the
+/// busy store has begun `apart` commits.
+async fn write_next_to(mut commits: watch::Receiver<u32>, apart: u32, other: &Store, writes: u32) -> u32 {
+    let mut meanwhile = 0;
+    for n in 0..writes {
+        for _ in 0..apart {
+            commits.mark_unchanged();
+            commits.changed().await.unwrap();
+        }
+        let before = *commits.borrow();
+        other.add(&format!("other{n}")).await.unwrap();
+        meanwhile += *commits.borrow() - before;
+    }
+    meanwhile
+}
+
+/// Each commit of the busy store takes longer than the interval between its pauses, so the other store waits for one more commit. Without pauses
+/// the busy store takes the lock again before the other one tries, four to six times in this build.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_store_lets_another_one_write_within_two_commits() {
-    const WRITES: u32 = 40;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f.db");
     let backend = SqliteOptions::new().open(&path).await.unwrap();
@@ -60,16 +75,36 @@ async fn a_busy_store_lets_another_one_write_within_two_commits() {
             }
         }
     });
-    let mut meanwhile = 0;
-    for n in 0..WRITES {
-        // Each write begins while the busy store holds the lock.
-        let mut commit = commit.clone();
-        commit.mark_unchanged();
-        commit.changed().await.unwrap();
-        let before = *commit.borrow();
-        other.add(&format!("other{n}")).await.unwrap();
-        meanwhile += *commit.borrow() - before;
-    }
+    let meanwhile = write_next_to(commit, 1, &other, 40).await;
     writing.abort();
-    assert!(meanwhile <= 2 * WRITES, "{meanwhile} commits of the busy store for {WRITES} of the other");
+    assert!(meanwhile <= 80, "{meanwhile} commits of the busy store for 40 of the other");
+}
+
+/// Each step of the full-text index adds one message, because they are long, and its commit takes as long as those of the test above. After a
+/// commit of another store the index waits for a moment, and then one step follows the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_builds_its_full_text_index_lets_another_one_write_within_two_steps() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("f.db");
+    let other = Store::over(SqliteOptions::new().open(&path).await.unwrap());
+    for message in 0..300 {
+        let text: String = (0..2000).map(|word| format!("w{message}x{word} ")).collect();
+        other.db.thread("t").add(NewMessage::user(&text)).await.unwrap();
+    }
+    let backend = SqliteOptions::new().search(true).open(&path).await.unwrap();
+    let (steps, step) = watch::channel(0_u32);
+    backend.writer().failpoints.set(move |point, connection| {
+        if point == Failpoint::Exchanging {
+            let steps = steps.clone();
+            let slow_commit = move || {
+                steps.send_modify(|steps| *steps += 1);
+                std::thread::sleep(Duration::from_millis(25));
+                false
+            };
+            connection.commit_hook(Some(slow_commit)).unwrap();
+        }
+        Ok(())
+    });
+    let meanwhile = write_next_to(step, 3, &other, 20).await;
+    assert!(meanwhile <= 40, "{meanwhile} steps of the index for 20 writes of the other store");
 }
