@@ -27,7 +27,7 @@ use crate::{
     blob::StoredContent,
     error::EngineError,
     record::{Columns as _, Record, message_columns},
-    search::{BY_COUNT, State, of_tenant, prefix, term_of_thread},
+    search::{BY_COUNT, State, of_tenant, prefix, searchable, term_of_thread},
 };
 
 /// The candidates in one shard, the latest message first.
@@ -55,8 +55,8 @@ pub(super) const FOUND: &str = concat!(
     "SELECT 0, ",
     message_columns!(),
     ", t.thread FROM messages m CROSS JOIN threads t ON t.thread_pk = m.thread_pk \
-     WHERE m.message_pk = ?1 AND t.tenant = ?2 AND (?3 IS NULL OR m.thread_pk = ?3) \
-     AND m.state = 'final' AND m.seq > t.floor AND t.deleted = 0"
+     WHERE m.message_pk = ?1 AND t.tenant = ?2 AND (?3 IS NULL OR m.thread_pk = ?3) AND ",
+    searchable!(),
 );
 const CONTENT_BYTES: usize = 8;
 const THREAD: usize = 21;

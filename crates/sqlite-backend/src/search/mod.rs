@@ -4,6 +4,14 @@
 //! idle, and occasionally while it is busy. The progress of the index is in the same transaction, so any process can
 //! continue it. The index can be rebuilt from the messages: the writer does that if changes are missing.
 
+/// The condition of SQL for a message `m` in a thread `t` that a search can return.
+macro_rules! searchable {
+    () => {
+        "m.state = 'final' AND m.seq > t.floor AND t.deleted = 0"
+    };
+}
+pub(crate) use searchable;
+
 mod indexed_terms;
 mod refresh;
 mod shards;

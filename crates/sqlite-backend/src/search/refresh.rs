@@ -24,11 +24,14 @@ const ENTRY: &str = "SELECT s.shard, s.thread_pk, s.digest, s.terms, coalesce(r.
     LEFT JOIN messages m ON m.message_pk = s.message_pk WHERE s.message_pk = ?1";
 
 /// Whether the index already has this message as it is. The triggers that fill `search_replaced` see each statement that changes a content.
-const IS_CURRENT: &str = "SELECT EXISTS (SELECT 1 FROM search_messages s \
-    JOIN messages m ON m.message_pk = s.message_pk JOIN threads t ON t.thread_pk = m.thread_pk \
-    WHERE s.message_pk = ?1 AND m.state = 'final' AND m.seq > t.floor AND t.deleted = 0 \
-    AND s.thread_pk = m.thread_pk AND s.seq = m.seq AND s.created_at = m.created_at \
-    AND NOT EXISTS (SELECT 1 FROM search_replaced r WHERE r.message_pk = s.message_pk))";
+const IS_CURRENT: &str = concat!(
+    "SELECT EXISTS (SELECT 1 FROM search_messages s \
+     JOIN messages m ON m.message_pk = s.message_pk JOIN threads t ON t.thread_pk = m.thread_pk \
+     WHERE s.message_pk = ?1 AND ",
+    searchable!(),
+    " AND s.thread_pk = m.thread_pk AND s.seq = m.seq AND s.created_at = m.created_at \
+     AND NOT EXISTS (SELECT 1 FROM search_replaced r WHERE r.message_pk = s.message_pk))"
+);
 
 /// The entry of a message in the index.
 struct Entry {
