@@ -21,8 +21,8 @@ use crate::{Check, StoreLocation, erased::Subject, model, rig::Rig};
 /// as long for one: a check over Postgres took 16 s by itself, and more than 80 s next to seven others and to other programs.
 pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(300);
 
-/// The timeout of a check over a mutant, and of a law. All of them run in memory, and some mutants never end.
-pub(crate) const MUTANT_HANGS_AFTER: Duration = Duration::from_secs(60);
+/// The timeout of a check over a mutant, and of a law. All of them run in memory. A check over some mutants never ends.
+pub(crate) const HANGS_AFTER_IN_MEMORY: Duration = Duration::from_secs(60);
 
 /// Runs `check` at a fresh location, with random sequences from `seed` on; an error says where it failed and on what, or that the check did not
 /// end within `timeout` and a second for each random sequence.

@@ -40,7 +40,7 @@ fn run_for(no_progress: Duration, subject: &Subject, law: &'static Law) -> Resul
     let (progress, hangs) = (Progress::default(), Cell::new(false));
     let (layer, watched) = (subject.profile().name().to_owned(), progress.clone());
     let last = Cell::new((0, Duration::ZERO));
-    let too_long = runner::timeout_after(runner::MUTANT_HANGS_AFTER);
+    let too_long = runner::timeout_after(runner::HANGS_AFTER_IN_MEMORY);
     let does_not_end = |took: Duration| {
         let events = watched.events();
         let (seen, since) = last.get();

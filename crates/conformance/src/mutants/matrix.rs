@@ -54,7 +54,7 @@ pub(super) fn in_full() -> String {
             let subject: Arc<dyn Subject> = Arc::new(store::Mutated::new(mutant));
             let claims = mutant.claims();
             check.why_not_applicable(&claims).is_none()
-                && runner::run(&subject, check, &claims, SEED, runner::MUTANT_HANGS_AFTER).is_err()
+                && runner::run(&subject, check, &claims, SEED, runner::HANGS_AFTER_IN_MEMORY).is_err()
         });
         let _ = writeln!(text, "| `{}` | {} |", check.id, names(caught.map(|mutant| mutant.name)));
     }

@@ -65,7 +65,7 @@ fn backend(mutant: &'static store::Mutant, killed: &Arc<Mutex<Vec<Killed>>>) -> 
             mutant.killed_by.iter().map(|id| named(id)).filter(|check| check.needs.unmeasurable().is_none());
         let escaped = reported.filter(|check| {
             assert_eq!(check.why_not_applicable(&claims), None, "`{}` does not apply to it", check.id);
-            runner::run(&subject, check, &claims, SEED, runner::MUTANT_HANGS_AFTER).is_ok()
+            runner::run(&subject, check, &claims, SEED, runner::HANGS_AFTER_IN_MEMORY).is_ok()
         });
         let escaped: Vec<_> = escaped.map(|check| check.id).collect();
         settle(mutant.name, mutant.about, mutant.killed_by, &escaped, &killed)
