@@ -14,9 +14,10 @@ use crate::skips::Skips;
 use crate::workspace::Workspace;
 
 /// Packages that only the workspace itself builds: tests, benchmarks and tools.
-const INTERNAL: [&str; 5] = [
+const INTERNAL: [&str; 6] = [
     "throughline-benches",
     "throughline-browser-tests",
+    "throughline-postgres-cluster",
     "throughline-reliability",
     "throughline-tests",
     "xtask",
@@ -82,6 +83,17 @@ mod tests {
         let features = features.iter().map(|&feature| feature.to_owned()).collect();
         let package = Package { name: "p".into(), features, ..Package::default() };
         calls(&package).iter().map(|args| args.join(" ")).collect()
+    }
+
+    #[test]
+    fn every_internal_package_is_a_member() {
+        let workspace = Workspace::find(false).expect("the workspace of this test");
+        let packages = &workspace.metadata().packages;
+        let unknown: Vec<_> = INTERNAL
+            .into_iter()
+            .filter(|name| packages.iter().all(|package| package.name != *name))
+            .collect();
+        assert_eq!(unknown, [""; 0]);
     }
 
     #[test]
