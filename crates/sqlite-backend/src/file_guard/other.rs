@@ -83,7 +83,7 @@ impl FileGuard {
         Waiting
     }
 
-    /// SQLite's lock does not reveal who waits for it.
+    /// No store announces that it waits.
     pub(crate) const fn is_awaited(&self) -> bool {
         false
     }
