@@ -68,13 +68,18 @@ async fn the_pragmas_of_the_file_are_those_that_durability_needs() {
     let connection = Connection::open(&file.path).unwrap();
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
-    assert_eq!((mode.as_str(), pragma("application_id"), pragma("user_version")), ("wal", 0x5468_724c, 4));
+    assert_eq!((mode.as_str(), pragma("application_id"), pragma("user_version")), ("wal", 0x5468_724c, 5));
     let mut ledger = connection.prepare("SELECT id, name FROM migrations ORDER BY id").unwrap();
     let ledger = ledger.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).unwrap();
     let ledger: Vec<(i64, String)> = ledger.map(Result::unwrap).collect();
-    let names =
-        ["initial", "search_without_copies", "audit_counted_by_the_writer", "chunks_deleted_together"];
-    assert_eq!(ledger, [1, 2, 3, 4].map(|id| (id, names[id as usize - 1].to_owned())));
+    let names = [
+        "initial",
+        "search_without_copies",
+        "audit_counted_by_the_writer",
+        "chunks_deleted_together",
+        "vocabularies_of_shards",
+    ];
+    assert_eq!(ledger, [1, 2, 3, 4, 5].map(|id| (id, names[id as usize - 1].to_owned())));
 }
 
 #[tokio::test]
@@ -161,8 +166,8 @@ async fn tampered(sql: &str) -> OpenError {
 
 #[tokio::test]
 async fn a_newer_store_is_refused() {
-    let error = tampered("PRAGMA user_version = 5").await;
-    assert!(matches!(error, OpenError::Newer { found: 5, known: 4, .. }), "{error}");
+    let error = tampered("PRAGMA user_version = 6").await;
+    assert!(matches!(error, OpenError::Newer { found: 6, known: 5, .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
@@ -172,7 +177,7 @@ async fn a_changed_ledger_is_refused() {
     for (sql, expected, other) in [
         ("UPDATE migrations SET checksum = 'ffff' WHERE id = 1", "`initial` with checksum ffff", "`initial`"),
         ("UPDATE migrations SET name = 'other' WHERE id = 1", "`other`", "`initial`"),
-        ("INSERT INTO migrations VALUES (5, 'unknown', 'aaaa')", "`unknown` with checksum aaaa", "nothing"),
+        ("INSERT INTO migrations VALUES (6, 'unknown', 'aaaa')", "`unknown` with checksum aaaa", "nothing"),
         ("DELETE FROM migrations", "nothing", "`initial`"),
     ] {
         let error = tampered(sql).await;
@@ -217,7 +222,7 @@ async fn a_changed_ledger_is_rewritten_if_the_tables_match_the_migrations() {
         "UPDATE migrations SET checksum = 'ffff'",
         "UPDATE migrations SET name = 'other'",
         "UPDATE migrations SET id = 14 WHERE id = 1",
-        "INSERT INTO migrations VALUES (5, 'unknown', 'aaaa')",
+        "INSERT INTO migrations VALUES (6, 'unknown', 'aaaa')",
         "DELETE FROM migrations",
         "PRAGMA user_version = 0",
     ] {
@@ -242,7 +247,7 @@ async fn a_changed_ledger_is_rewritten_if_the_tables_match_the_migrations() {
 
 #[tokio::test]
 async fn a_ledger_is_not_repaired_over_foreign_tables() {
-    let change = "INSERT INTO migrations VALUES (5, 'unknown', 'aaaa'); ";
+    let change = "INSERT INTO migrations VALUES (6, 'unknown', 'aaaa'); ";
     for sql in
         ["CREATE TABLE more (x)", "DROP INDEX messages_open", "ALTER TABLE messages ADD COLUMN more TEXT"]
     {
@@ -251,14 +256,14 @@ async fn a_ledger_is_not_repaired_over_foreign_tables() {
         Connection::open(&file.path).unwrap().execute_batch(&format!("{change}{sql}")).unwrap();
         let before = fs::read(&file.path).unwrap();
         let error = SqliteOptions::new().repair_ledger(true).open(&file.path).await.map(drop).unwrap_err();
-        assert!(matches!(error, OpenError::Ledger { id: 5, .. }), "{sql}: {error}");
+        assert!(matches!(error, OpenError::Ledger { id: 6, .. }), "{sql}: {error}");
         assert_eq!(fs::read(&file.path).unwrap(), before, "{sql}");
     }
     let file = file();
     written(&file.path).await;
-    Connection::open(&file.path).unwrap().execute_batch("PRAGMA user_version = 5").unwrap();
+    Connection::open(&file.path).unwrap().execute_batch("PRAGMA user_version = 6").unwrap();
     let error = SqliteOptions::new().repair_ledger(true).open(&file.path).await.map(drop).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 5, known: 4, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 6, known: 5, .. }), "{error}");
 }
 
 #[tokio::test]

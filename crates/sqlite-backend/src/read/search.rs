@@ -27,7 +27,7 @@ use crate::{
     blob::StoredContent,
     error::EngineError,
     record::{Columns as _, Record, message_columns},
-    search::{BY_COUNT, State, of_tenant, prefix, searchable, term_of_thread},
+    search::{BY_COUNT, Lookup, Shard, State, of_tenant, prefix, searchable, term_of_thread},
 };
 
 /// The candidates in one shard, the latest message first.
@@ -228,13 +228,17 @@ fn candidates(
 ) -> rusqlite::Result<Candidates> {
     let (mut candidates, mut timer) = (Candidates::default(), Timer::new(bounds.until));
     let mut statement = scope.db.prepare_cached(CANDIDATES)?;
-    for shard in of_tenant(scope.db, scope.tenant.as_str())? {
+    let mut vocabulary = Lookup::new(scope.db, scope.tenant.as_str(), query.required());
+    for Shard { number, has_vocabulary } in of_tenant(scope.db, scope.tenant.as_str())? {
         if candidates.shards > 0 && Instant::now() >= bounds.until {
             candidates.terminated_early = true;
             break;
         }
         candidates.shards += 1;
-        let (prefix, first) = (prefix(shard), candidates.found.len());
+        if has_vocabulary && !vocabulary.may_match(number)? {
+            continue;
+        }
+        let (prefix, first) = (prefix(number), candidates.found.len());
         let mut rows = statement.query([matches(&prefix, thread_pk, query)])?;
         while let Some(row) = rows.next()? {
             if candidates.found.len() >= bounds.candidates || timer.is_over() {
@@ -417,7 +421,11 @@ mod tests {
         let db = empty();
         for shard in 1..=2 * shards {
             let tenant = if shard % 2 == 0 { "a" } else { "b" };
-            db.execute("INSERT INTO search_shards VALUES (?1, ?2, ?1, 1)", params![shard, tenant]).unwrap();
+            db.execute(
+                "INSERT INTO search_shards (shard, tenant, first_pk, terms) VALUES (?1, ?2, ?1, 1)",
+                params![shard, tenant],
+            )
+            .unwrap();
             for n in 0..messages {
                 put(&db, shard, shard * 1000 + n, text);
             }
@@ -472,6 +480,30 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_whose_vocabulary_lacks_a_term_is_not_searched() {
+        let db = index(2, 3, "water wave");
+        let found = |query| asked(&db, query, bounds()).found.len();
+        db.execute_batch(
+            "INSERT INTO search_vocabulary VALUES (1, 'a', 0, 'water', 'water 14' || char(10) || 'wave 10');
+             UPDATE search_shards SET has_vocabulary = 0",
+        )
+        .unwrap();
+        assert_eq!(
+            [found("wave"), found("wat* wav*"), found("water")],
+            [6, 6, 6],
+            "an incomplete vocabulary is not read"
+        );
+        db.execute("UPDATE search_shards SET has_vocabulary = 1", []).unwrap();
+        assert_eq!([found("wave"), found("wat* wav*"), found("water")], [3, 3, 6]);
+        let late = asked(&db, "fire", Bounds { until: Instant::now(), ..bounds() });
+        assert_eq!(
+            (late.shards, late.terminated_early),
+            (1, true),
+            "it reads one vocabulary, and no more in no time"
+        );
+    }
+
+    #[test]
     fn a_repeated_word_adds_no_cost() {
         let db = index(1, 50, "water wave");
         let (once, often) = (asked(&db, "w*", bounds()), asked(&db, &"w* ".repeat(32), bounds()));
@@ -489,7 +521,8 @@ mod tests {
         eprintln!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let db = empty();
-        db.execute("INSERT INTO search_shards VALUES (2, 'a', 0, 1)", []).unwrap();
+        db.execute("INSERT INTO search_shards (shard, tenant, first_pk, terms) VALUES (2, 'a', 0, 1)", [])
+            .unwrap();
         let mut texts = Vec::new();
         for message_pk in 1..=200 {
             let words = (0..random.usize(1..12)).map(|_| *random.choice(&["a", "b", "c", "d"]).unwrap());

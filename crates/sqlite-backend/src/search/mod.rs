@@ -17,6 +17,7 @@ mod refresh;
 mod shards;
 mod state;
 mod step;
+mod vocabulary;
 
 use std::time::Duration;
 
@@ -28,8 +29,9 @@ pub(crate) use self::indexed_terms::IndexedTerms;
 use self::step::Step;
 pub(crate) use self::{
     indexed_terms::BY_COUNT,
-    shards::{of_tenant, prefix, term_of_thread},
+    shards::{Shard, of_tenant, prefix, term_of_thread},
     state::State,
+    vocabulary::Lookup,
 };
 use crate::step_timer::StepTimer;
 
@@ -50,6 +52,8 @@ pub(crate) struct Index {
     /// store last decides. `None` after that step.
     makes: Option<Tokenizer>,
     is_behind: bool,
+    /// Whether shards may be missing in their vocabularies.
+    lacks_vocabularies: bool,
     /// Whether the last step left work, and no write was committed since: the writer is still idle.
     is_idle: bool,
     /// Whether the index was dropped once. A second damage is not one of the index.
@@ -64,6 +68,7 @@ impl Index {
             is_absent: false,
             makes: Some(tokenizer),
             is_behind: true,
+            lacks_vocabularies: false,
             is_idle: false,
             has_restarted: false,
             steps: StepTimer::new(),
@@ -92,10 +97,16 @@ impl Index {
         self.steps.failed();
     }
 
+    /// Returns whether it may lack committed changes.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
     /// Returns how long the writer waits for a write before it [continues](Self::run_step) with the index: not at all while it
     /// goes from step to step. It takes a write that has arrived before the next step.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.is_behind.then(|| self.steps.wait(if self.is_idle { Duration::ZERO } else { IDLE }))
+        (self.is_behind || self.lacks_vocabularies)
+            .then(|| self.steps.wait(if self.is_idle { Duration::ZERO } else { IDLE }))
     }
 
     /// Returns whether the index has waited long enough, although the writer is busy.
@@ -117,7 +128,7 @@ impl Index {
 
     /// Disables an index that could not even be dropped, until the store is opened again.
     pub(crate) const fn disable(&mut self) {
-        (self.is_absent, self.is_behind) = (true, false);
+        (self.is_absent, self.is_behind, self.lacks_vocabularies) = (true, false, false);
     }
 
     /// Records that the transaction of a step was committed.
@@ -129,7 +140,8 @@ impl Index {
     pub(crate) fn run_step(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
         self.steps.begun();
         let step = Step::take(connection, self.is_kept, self.makes)?;
-        (self.is_behind, self.is_idle) = (step.more, step.more);
+        (self.is_behind, self.lacks_vocabularies) = (step.more, step.lacks_vocabularies);
+        self.is_idle = step.more || step.lacks_vocabularies;
         self.is_absent = step.is_absent;
         Ok(step.wrote)
     }

@@ -182,7 +182,7 @@ mod tests {
         create_tables(&db).unwrap();
         db.execute_batch(
             "PRAGMA foreign_keys = OFF;
-             INSERT INTO search_shards VALUES (1, 'default', 0, 2);
+             INSERT INTO search_shards (shard, tenant, first_pk, terms) VALUES (1, 'default', 0, 2);
              INSERT INTO threads (thread_pk, tenant, thread, deleted_seq, floor, generation, gone_at, gone_question, deleted, \
              purgeable, last_segment, checksum) \
              VALUES (1, 'default', 't', 0, 0, 0, 0, 0, 0, 0, 0, 0), (2, 'default', 'u', 0, 0, 0, 0, 0, 0, 0, 0, 0)",

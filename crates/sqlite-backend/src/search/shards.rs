@@ -7,6 +7,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::vocabulary;
+
 /// The number of terms in a shard at which the next messages begin another one. The last message of a shard may exceed
 /// it.
 pub(crate) const MAX_SHARD_TERMS: i64 = 1 << 20;
@@ -15,10 +17,24 @@ pub(crate) const MAX_SHARD_TERMS: i64 = 1 << 20;
 const OF_MESSAGE: &str = "SELECT shard, terms FROM search_shards WHERE tenant = ?1 AND first_pk <= ?2 ORDER BY first_pk DESC LIMIT 1";
 
 /// The shards of a tenant, the latest messages first.
-const OF_TENANT: &str =
-    "SELECT shard, terms, first_pk FROM search_shards WHERE tenant = ?1 ORDER BY first_pk DESC";
+const OF_TENANT: &str = "SELECT shard, terms, first_pk, coalesce(has_vocabulary, 0) FROM search_shards \
+    WHERE tenant = ?1 ORDER BY first_pk DESC";
 
-const ADD: &str = "UPDATE search_shards SET terms = terms + ?2 WHERE shard = ?1";
+/// Returns the tenant, and whether terms of the shard are in a vocabulary.
+const ADD: &str = "UPDATE search_shards SET terms = terms + ?2 WHERE shard = ?1 \
+    RETURNING tenant, has_vocabulary IS TRUE OR vocabulary_end <> ''";
+
+/// Records that a shard is in no vocabulary. Unless it is the last shard of its tenant, the writer adds it again.
+const DISCARD_VOCABULARY: &str = "UPDATE search_shards AS s SET vocabulary_end = '', has_vocabulary = iif(EXISTS (SELECT 1 FROM search_shards later \
+    WHERE later.tenant = s.tenant AND later.first_pk > s.first_pk), 0, NULL) WHERE s.shard = ?1";
+
+/// A shard of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shard {
+    pub(crate) number: i64,
+    /// Whether all of its terms are in a vocabulary.
+    pub(crate) has_vocabulary: bool,
+}
 
 /// Returns the term for a thread, which is the same in all shards. No other term begins with a dot.
 pub(crate) fn term_of_thread(thread_pk: i64) -> String {
@@ -31,8 +47,10 @@ pub(crate) fn prefix(shard: i64) -> String {
 }
 
 /// Returns the shards of a tenant, the latest messages first.
-pub(crate) fn of_tenant(db: &Connection, tenant: &str) -> rusqlite::Result<Vec<i64>> {
-    db.prepare_cached(OF_TENANT)?.query_map([tenant], |row| row.get(0))?.collect()
+pub(crate) fn of_tenant(db: &Connection, tenant: &str) -> rusqlite::Result<Vec<Shard>> {
+    db.prepare_cached(OF_TENANT)?
+        .query_map([tenant], |row| Ok(Shard { number: row.get(0)?, has_vocabulary: row.get(3)? }))?
+        .collect()
 }
 
 /// Adds the number of terms of a message, and returns the shard for them.
@@ -47,7 +65,7 @@ fn add_within(db: &Connection, tenant: &str, message_pk: i64, terms: i64, max: i
         .query_row(params![tenant, message_pk], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     if let Some(shard) = own.and_then(has_space) {
-        db.prepare_cached(ADD)?.execute([shard, terms])?;
+        change(db, shard, terms)?;
         return Ok(shard);
     }
     let last: Option<(i64, i64, i64)> = db
@@ -55,8 +73,13 @@ fn add_within(db: &Connection, tenant: &str, message_pk: i64, terms: i64, max: i
         .query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     if let Some(shard) = last.and_then(|(shard, held, _)| has_space((shard, held))) {
-        db.prepare_cached(ADD)?.execute([shard, terms])?;
+        change(db, shard, terms)?;
         return Ok(shard);
+    }
+    if let Some((shard, ..)) = last {
+        // It takes no new messages any more, so its terms change seldom.
+        db.prepare_cached("UPDATE search_shards SET has_vocabulary = 0 WHERE shard = ?1")?
+            .execute([shard])?;
     }
     // The first shard also holds all earlier messages.
     let first_pk = last.map_or(0, |(.., first_pk)| message_pk.max(first_pk + 1));
@@ -67,12 +90,27 @@ fn add_within(db: &Connection, tenant: &str, message_pk: i64, terms: i64, max: i
 
 /// Subtracts a number of terms from a shard. A shard without a term is deleted.
 pub(super) fn remove(db: &Connection, shard: i64, terms: i64) -> rusqlite::Result<()> {
-    db.prepare_cached(ADD)?.execute([shard, -terms])?;
+    change(db, shard, -terms)?;
     db.prepare_cached("DELETE FROM search_shards WHERE shard = ?1 AND terms <= 0")?.execute([shard]).map(drop)
+}
+
+/// Changes the number of terms of a shard, and removes those before from its vocabulary.
+fn change(db: &Connection, shard: i64, terms: i64) -> rusqlite::Result<()> {
+    let changed = db
+        .prepare_cached(ADD)?
+        .query_row([shard, terms], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((tenant, true)) = changed {
+        vocabulary::remove(db, &tenant, shard)?;
+        db.prepare_cached(DISCARD_VOCABULARY)?.execute([shard])?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::open::create_tables;
 
@@ -80,6 +118,11 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         create_tables(&db).unwrap();
         db
+    }
+
+    /// Returns the numbers of the shards of a tenant.
+    fn numbers(db: &Connection, tenant: &str) -> Vec<i64> {
+        of_tenant(db, tenant).unwrap().iter().map(|shard| shard.number).collect()
     }
 
     #[test]
@@ -92,8 +135,8 @@ mod tests {
         // A message that belongs to a full shard goes to the last one.
         assert_eq!([2, 5].map(|pk| add("a", pk)), [4, 4]);
         assert_eq!([1, 2].map(|pk| add("a", pk)), [5, 5]);
-        assert_eq!(of_tenant(&db, "a").unwrap(), [5, 4, 3, 1]);
-        assert_eq!(of_tenant(&db, "b").unwrap(), [2]);
+        assert_eq!(numbers(&db, "a"), [5, 4, 3, 1]);
+        assert_eq!(numbers(&db, "b"), [2]);
         // Removed terms free space in their shard.
         remove(&db, 1, 4).unwrap();
         assert_eq!(add("a", 3), 1);
@@ -104,7 +147,59 @@ mod tests {
         let db = store();
         assert_eq!(add(&db, "a", 1, 2).unwrap(), 1);
         remove(&db, 1, 2).unwrap();
-        assert_eq!(of_tenant(&db, "a").unwrap(), [0; 0]);
+        assert_eq!(numbers(&db, "a"), [0; 0]);
         assert_eq!(add(&db, "b", 1, 2).unwrap(), 2);
+    }
+
+    /// Builds all vocabularies. Returns the `has_vocabulary` of each shard.
+    fn built(db: &Connection) -> Vec<(i64, Option<i64>)> {
+        while vocabulary::build(db, Instant::now() + Duration::from_secs(3600)).unwrap() {}
+        let mut shards =
+            db.prepare("SELECT shard, has_vocabulary FROM search_shards ORDER BY shard").unwrap();
+        let shards = shards.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        shards.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn every_shard_but_the_last_of_its_tenant_has_a_vocabulary() {
+        let db = store();
+        let add = |tenant, message_pk| add_within(&db, tenant, message_pk, 4, 4).unwrap();
+        assert_eq!([("a", 1), ("a", 2), ("b", 3)].map(|(tenant, pk)| add(tenant, pk)), [1, 2, 3]);
+        assert_eq!(built(&db), [(1, Some(1)), (2, None), (3, None)]);
+        assert_eq!(
+            of_tenant(&db, "a").unwrap().iter().map(|shard| shard.has_vocabulary).collect::<Vec<_>>(),
+            [false, true]
+        );
+        // Without the last shard of the tenant, the one before takes new messages.
+        remove(&db, 2, 4).unwrap();
+        remove(&db, 1, 1).unwrap();
+        assert_eq!(built(&db), [(1, None), (3, None)]);
+        assert_eq!([add("a", 4), add("a", 5)], [1, 4]);
+        assert_eq!(built(&db), [(1, Some(1)), (3, None), (4, None)]);
+    }
+
+    #[test]
+    fn a_shard_leaves_its_vocabulary_when_its_terms_change() {
+        let changes: [fn(&Connection); 2] =
+            [|db| remove(db, 1, 1).unwrap(), |db| assert_eq!(add_within(db, "a", 1, 1, 5).unwrap(), 1)];
+        for (change, state) in changes
+            .into_iter()
+            .flat_map(|change| ["0, vocabulary_end = 'x'", "1"].map(|state| (change, state)))
+        {
+            let db = store();
+            assert_eq!([1, 2, 3].map(|pk| add_within(&db, "a", pk, 4, 4).unwrap()), [1, 2, 3]);
+            db.execute(
+                "INSERT INTO search_vocabulary VALUES (1, 'a', 0, 'x', 'x 6' || char(10) || 'y 2')",
+                [],
+            )
+            .unwrap();
+            let update = format!("UPDATE search_shards SET has_vocabulary = {state} WHERE shard = 1");
+            db.execute(&update, []).unwrap();
+            change(&db);
+            let left = "SELECT v.terms, has_vocabulary, vocabulary_end FROM search_vocabulary v, search_shards WHERE shard = 1";
+            let left: (String, i64, String) =
+                db.query_row(left, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            assert_eq!(left, ("x 4\n".to_owned(), 0, String::new()), "{state}");
+        }
     }
 }

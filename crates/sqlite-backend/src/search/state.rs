@@ -65,7 +65,8 @@ pub(super) fn clear(connection: &Connection, tokenizer: Option<Tokenizer>) -> ru
     connection.execute_batch(&described)?;
     connection.execute_batch("INSERT INTO search (search, rank) VALUES ('secure-delete', 1)")?;
     connection.execute_batch(
-        "DELETE FROM search_shards; DELETE FROM search_messages; DELETE FROM search_replaced",
+        "DELETE FROM search_shards; DELETE FROM search_vocabulary; DELETE FROM search_messages; \
+         DELETE FROM search_replaced",
     )?;
     State::empty(tokenizer).write(connection)
 }

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_core::{backend::search::Tokenizer, changes::ChangeKind};
 
-use super::{State, refresh::refresh, shards::term_of_thread, state::clear};
+use super::{State, refresh::refresh, shards::term_of_thread, state::clear, vocabulary};
 use crate::{
     record::{ChangeRow, change_columns},
     writer::Progress,
@@ -32,8 +32,10 @@ const GONE: &str = "SELECT s.rowid FROM search s JOIN messages m ON m.message_pk
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Step {
     pub(super) wrote: bool,
-    /// Whether there is more to do.
+    /// Whether there are more changes or messages to index.
     pub(super) more: bool,
+    /// Whether shards may be missing in their vocabularies.
+    pub(super) lacks_vocabularies: bool,
     /// There is no index, and none is kept.
     pub(super) is_absent: bool,
 }
@@ -44,7 +46,7 @@ impl Step {
         let mut state = State::read(db)?;
         if adds && makes.is_some() && state.tokenizer != makes {
             clear(db, makes)?;
-            return Ok(Self { wrote: true, more: true, is_absent: false });
+            return Ok(Self { wrote: true, more: true, ..Self::default() });
         }
         let before = state;
         let Some(progress) = db.prepare_cached(Progress::SELECT)?.query_row([], Progress::of)? else {
@@ -56,14 +58,14 @@ impl Step {
             if has_words && (state.recovered.is_some() || is_missing_changes) {
                 // The removed messages are unknown. A process that keeps an index rebuilds it.
                 clear(db, state.tokenizer)?;
-                return Ok(Self { wrote: true, more: false, is_absent: true });
+                return Ok(Self { wrote: true, is_absent: true, ..Self::default() });
             }
             if !has_words {
                 let wrote = !state.is_empty();
                 if wrote {
                     State::empty(state.tokenizer).write(db)?;
                 }
-                return Ok(Self { wrote, more: false, is_absent: true });
+                return Ok(Self { wrote, is_absent: true, ..Self::default() });
             }
         }
         if adds && state.recovered.is_none() && (is_missing_changes || !state.complete) {
@@ -79,12 +81,13 @@ impl Step {
         if !adds {
             state.complete = false;
         }
+        let lacks_vocabularies = !more && vocabulary::build(db, Instant::now() + SPAN)?;
         if state != before {
             state.write(db)?;
         }
         // Also if it removed only some of the messages of one change, and stays before that change.
         let wrote = db.total_changes() != changes || state != before;
-        Ok(Self { wrote, more, is_absent: false })
+        Ok(Self { wrote, more, lacks_vocabularies, is_absent: false })
     }
 }
 

@@ -185,8 +185,7 @@ impl Worker {
         }
         // Recently deleted text should not stay in the index.
         let begun = Instant::now();
-        while self.index.timeout().is_some() && self.connection.is_some() && begun.elapsed() < WORK_AT_THE_END
-        {
+        while self.index.is_behind() && self.connection.is_some() && begun.elapsed() < WORK_AT_THE_END {
             self.yield_lock(Instant::now());
             if !self.continue_index() {
                 // Another process may release the lock in time.
