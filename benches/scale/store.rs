@@ -57,6 +57,9 @@ impl Filled {
         while search && db.search(SearchMessages::new(words::RARE, 1)).await?.indexed < last {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        while search && store.lacks_vocabularies()? {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         db.close().await?;
         Ok(store)
     }
@@ -64,6 +67,13 @@ impl Filled {
     pub(crate) async fn open(&self) -> Result<Persistence, Failure> {
         let backend = SqliteOptions::new().search(self.search).open(self.folder.join("chat.db")).await?;
         Ok(Persistence::builder().backend(backend).build()?)
+    }
+
+    /// Returns whether the writer has still to add shards of the full-text index to their vocabularies.
+    fn lacks_vocabularies(&self) -> Result<bool, Failure> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM search_shards WHERE has_vocabulary = 0)";
+        let file = rusqlite::Connection::open(self.folder.join("chat.db"))?;
+        Ok(file.query_row(sql, [], |row| row.get(0))?)
     }
 
     /// Returns the part of the file that is the full-text index, in bytes. It reads the whole file.
