@@ -1,5 +1,5 @@
 -- A lookup of a term in a shard of the full-text index reads a page of each segment of the index. Most shards of a large store do
--- not have a rare term. A vocabulary tells which of up to 64 shards have it.
+-- not have a rare term. A vocabulary has the terms of up to 64 shards, each with the shards that have it.
 --
 -- `has_vocabulary` is NULL for the last shard of each tenant, which takes the terms of new messages. For each other shard it is 0
 -- until the vocabulary has all of its terms, and then 1. Meanwhile, `vocabulary_end` is the last one that the vocabulary has.

@@ -239,7 +239,7 @@ mod tests {
                 "6203e75e88f7dd62c5b6e889cd3a305fe32386417691f12eba9392b59386123a",
                 "6aac5a2b872a806316fde581672a9ab5d0ec4786793228cebbe9920f2ceb1e33",
                 "bfec4454fd61a4c2083143339589e3eed818399792212ee4df9821165603a2c2",
-                "8612c8c1a0de5e2fa08253f568ab3d3535a8ca3ceb0dacaa5df924fda6715d0b",
+                "77144ba762ace7cfb79dd59c8ce8c1f7c13c234ba0b907badd1bd78db56aaadf",
             ]
         );
     }

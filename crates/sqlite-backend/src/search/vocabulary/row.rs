@@ -93,7 +93,7 @@ impl Row {
         self.bytes > 4 * BYTES
     }
 
-    /// Writes the terms: in the place of the row, and in rows of equal length after it if there are too many for one.
+    /// Replaces the row by its terms, divided into rows of equal length if there are too many for one.
     pub(super) fn write(self, db: &Connection, tenant: &str, part: i64) -> rusqlite::Result<()> {
         if let Some(row_pk) = self.row_pk {
             db.prepare_cached("DELETE FROM search_vocabulary WHERE row_pk = ?1")?.execute([row_pk])?;

@@ -1,5 +1,8 @@
 //! Full-text search.
 
+mod versions;
+mod vocabularies;
+
 use std::{path::Path, time::Duration};
 
 use throughline_core::{
@@ -8,6 +11,7 @@ use throughline_core::{
     search::{SearchHits, SearchMessages},
 };
 use throughline_sqlite::{SqliteBackend, SqliteOptions};
+use vocabularies::{built, fill_shard};
 
 async fn open(path: &Path, keeps: bool) -> Persistence {
     let backend = SqliteOptions::new().search(keeps).open(path).await.unwrap();
@@ -390,158 +394,6 @@ async fn a_search_without_time_reads_one_long_message_and_reports_early_terminat
     assert_eq!((hits, found.terminated_early), (vec!["late"], true));
     let found = search(&db, SearchMessages::new("needle", 1), last).await;
     assert_eq!((found.hits.len(), found.terminated_early), (1, false), "no more is asked for");
-    db.close().await.unwrap();
-}
-
-/// Makes the file one of the version before, with an index that holds copies of the terms.
-fn downgrade(path: &Path) {
-    let initial = include_str!("../migrations/0001_initial.sql");
-    let begin = initial.find("CREATE VIRTUAL TABLE search").unwrap();
-    let end = begin + initial[begin..].find(");").unwrap() + 2;
-    let file = rusqlite::Connection::open(path).unwrap();
-    file.execute_batch(&format!(
-        "DROP TRIGGER search_keeps_replaced; DROP TRIGGER search_keeps_deleted;
-         DROP TABLE obsolete_chunks; DROP TABLE search_messages; DROP TABLE search_replaced; DROP TABLE search; {};
-         INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
-         INSERT INTO search (rowid, terms, shard, seq, created_at)
-         SELECT message_pk, char(10, 10, 10) || '1.copied' || char(10) || '.1', 1, seq, created_at FROM messages;
-         DROP TABLE search_terms; DROP TABLE search_vocabulary; DROP INDEX search_shards_without_vocabulary;
-         ALTER TABLE search_shards DROP COLUMN has_vocabulary;
-         ALTER TABLE search_shards DROP COLUMN vocabulary_end;
-         DROP TRIGGER audit_has_no_gaps; {};
-         DELETE FROM migrations WHERE id > 1; PRAGMA user_version = 1",
-        &initial[begin..end],
-        &initial[initial.find("CREATE TRIGGER audit_has_no_gaps").unwrap()..]
-    ))
-    .unwrap();
-}
-
-#[tokio::test]
-async fn an_index_of_the_version_before_is_built_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store.db");
-    let db = open(&path, true).await;
-    add(&db, "t", "a", "the train to Lisbon").await;
-    let last = add(&db, "t", "b", "Lisbon has seven hills, Lisbon").await;
-    assert_eq!(ids(&db, "lisbon", last).await, ["a", "b"]);
-    db.close().await.unwrap();
-    downgrade(&path);
-    let db = open(&path, true).await;
-    assert_eq!(ids(&db, "lisbon", last).await, ["a", "b"]);
-    assert_eq!(ids(&db, "copied", last).await, [""; 0]);
-    let found = db.search(SearchMessages::new("lisbon", 1)).await.unwrap();
-    assert_eq!(found.hits[0].id.as_str(), "b", "it has the word twice");
-    db.close().await.unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    assert!(!bytes.windows(6).any(|window| window == b"copied"));
-    let file = rusqlite::Connection::open(&path).unwrap();
-    let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 5);
-}
-
-/// The terms of a shard in its vocabulary, and in the index.
-type Shard = (Option<bool>, Vec<String>, Vec<String>);
-
-/// Returns the terms of each shard, and whether the vocabulary is to have all of them.
-fn shards(file: &rusqlite::Connection) -> Vec<Shard> {
-    let read = |sql: &str, shard: i64| -> Vec<String> {
-        let mut terms = file.prepare(sql).unwrap();
-        let terms = terms.query_map([shard], |row| row.get::<_, String>(0)).unwrap();
-        terms.map(Result::unwrap).collect()
-    };
-    let rows = "SELECT v.terms FROM search_vocabulary v JOIN search_shards s ON s.tenant = v.tenant AND s.shard / 64 = v.part \
-        WHERE s.shard = ?1 ORDER BY v.first";
-    let indexed = "SELECT substr(term, length(printf('%x.', ?1)) + 1) FROM search_terms \
-        WHERE term BETWEEN printf('%x.', ?1) AND printf('%x/', ?1) ORDER BY term";
-    let mut states = file.prepare("SELECT shard, has_vocabulary FROM search_shards ORDER BY shard").unwrap();
-    let states = states.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).unwrap();
-    let of_shard = |(shard, is_complete): (i64, Option<bool>)| {
-        let rows = read(rows, shard).concat();
-        let terms = rows.lines().map(|line| line.split_once(' ').unwrap());
-        let own = terms.filter(|(_, bits)| u64::from_str_radix(bits, 16).unwrap() >> (shard % 64) & 1 == 1);
-        (is_complete, own.map(|(term, _)| term.to_owned()).collect(), read(indexed, shard))
-    };
-    states.map(Result::unwrap).map(of_shard).collect()
-}
-
-/// Waits until all vocabularies are built. Returns the terms of each shard in them.
-async fn built(path: &Path) -> Vec<String> {
-    let mut file = rusqlite::Connection::open(path).unwrap();
-    loop {
-        let shards = shards(&file.transaction().unwrap());
-        if shards.iter().all(|(is_complete, ..)| *is_complete != Some(false)) {
-            for (is_complete, terms, indexed) in &shards {
-                assert_eq!(terms, if is_complete.is_some() { indexed } else { &[][..] });
-            }
-            return shards.into_iter().map(|(_, terms, _)| terms.join(" ")).collect();
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-/// Makes the last shard full.
-fn fill_shard(path: &Path) {
-    let file = rusqlite::Connection::open(path).unwrap();
-    file.busy_timeout(Duration::from_secs(60)).unwrap();
-    file.execute("UPDATE search_shards SET terms = 1 << 20 WHERE has_vocabulary IS NULL", []).unwrap();
-}
-
-#[tokio::test]
-async fn a_vocabulary_follows_the_changes_of_its_shard() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store.db");
-    let db = open(&path, true).await;
-    add(&db, "t", "a", "an unmistakable haystackneedle").await;
-    let last = add(&db, "t", "b", "an unmistakable needle").await;
-    assert_eq!(ids(&db, "unmistakable", last).await, ["a", "b"]);
-    assert_eq!(built(&path).await, [""]);
-    fill_shard(&path);
-    let last = add(&db, "t", "c", "a later needle").await;
-    assert_eq!(ids(&db, "needle", last).await, ["b", "c"]);
-    assert_eq!(built(&path).await, ["an haystackneedle needle unmistakable", ""]);
-    assert_eq!(ids(&db, "haystackneedle", last).await, ["a"]);
-    assert_eq!(ids(&db, "hay* unmistakable", last).await, ["a"]);
-
-    db.thread("t").edit(id("a"), Content::text("an earlier thimble")).await.unwrap();
-    let last = db.thread("t").delete(id("b")).reply().await.unwrap().receipt.position.unwrap();
-    assert_eq!(ids(&db, "thimble", last).await, ["a"]);
-    assert_eq!(ids(&db, "unmistakable", last).await, [""; 0]);
-    assert_eq!(built(&path).await, ["an earlier thimble", ""]);
-    assert_eq!(ids(&db, "thimble", last).await, ["a"]);
-    db.close().await.unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    for word in [&b"haystackneedle"[..], b"unmistakable"] {
-        assert!(!bytes.windows(word.len()).any(|window| window == word));
-    }
-}
-
-#[tokio::test]
-async fn vocabularies_are_built_for_an_index_of_the_version_before() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store.db");
-    let db = open(&path, true).await;
-    let last = add(&db, "t", "a", "an early needle").await;
-    assert_eq!(ids(&db, "needle", last).await, ["a"]);
-    fill_shard(&path);
-    let last = add(&db, "t", "b", "a late needle").await;
-    let other = db.for_tenant("other".parse().unwrap());
-    let of_other = add(&other, "t", "c", "another needle").await;
-    assert_eq!(ids(&db, "needle", last).await, ["a", "b"]);
-    assert_eq!(ids(&other, "needle", of_other).await, ["c"]);
-    db.close().await.unwrap();
-    let file = rusqlite::Connection::open(&path).unwrap();
-    file.execute_batch(
-        "DROP TABLE search_terms; DROP TABLE search_vocabulary; DROP INDEX search_shards_without_vocabulary;
-         ALTER TABLE search_shards DROP COLUMN has_vocabulary;
-         ALTER TABLE search_shards DROP COLUMN vocabulary_end;
-         DELETE FROM migrations WHERE id > 4; PRAGMA user_version = 4",
-    )
-    .unwrap();
-    drop(file);
-    let db = open(&path, true).await;
-    assert_eq!(built(&path).await, ["an early needle", "", ""]);
-    assert_eq!(ids(&db, "needle", last).await, ["a", "b"]);
-    assert_eq!(ids(&db, "early", last).await, ["a"]);
     db.close().await.unwrap();
 }
 
