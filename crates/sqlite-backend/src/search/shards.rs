@@ -77,9 +77,11 @@ fn add_within(db: &Connection, tenant: &str, message_pk: i64, terms: i64, max: i
         return Ok(shard);
     }
     if let Some((shard, ..)) = last {
-        // It takes no new messages any more, so its terms change seldom.
-        db.prepare_cached("UPDATE search_shards SET has_vocabulary = 0 WHERE shard = ?1")?
-            .execute([shard])?;
+        // It takes no new messages any more, so its terms change seldom. If it was not the last one before, it can be in a vocabulary.
+        db.prepare_cached(
+            "UPDATE search_shards SET has_vocabulary = 0 WHERE shard = ?1 AND has_vocabulary IS NULL",
+        )?
+        .execute([shard])?;
     }
     // The first shard also holds all earlier messages.
     let first_pk = last.map_or(0, |(.., first_pk)| message_pk.max(first_pk + 1));
@@ -176,6 +178,18 @@ mod tests {
         assert_eq!(built(&db), [(1, None), (3, None)]);
         assert_eq!([add("a", 4), add("a", 5)], [1, 4]);
         assert_eq!(built(&db), [(1, Some(1)), (3, None), (4, None)]);
+    }
+
+    #[test]
+    fn a_last_shard_that_is_in_a_vocabulary_stays_in_it_when_it_gets_a_successor() {
+        let db = store();
+        let add = |message_pk| add_within(&db, "a", message_pk, 4, 4).unwrap();
+        assert_eq!([1, 2].map(add), [1, 2]);
+        assert_eq!(built(&db), [(1, Some(1)), (2, None)]);
+        remove(&db, 2, 4).unwrap();
+        assert_eq!(add(3), 3);
+        let state = "SELECT has_vocabulary FROM search_shards WHERE shard = 1";
+        assert_eq!(db.query_row(state, [], |row| row.get::<_, Option<i64>>(0)).unwrap(), Some(1));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The vocabularies of the full-text index.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use throughline_core::Content;
+use throughline_core::{Content, Persistence, Position, search::SearchMessages};
 
-use crate::{add, id, ids, open};
+use crate::{add, id, ids, open, search};
 
 /// The terms of a shard in its vocabulary, and in the index.
 type Shard = (Option<bool>, Vec<String>, Vec<String>);
@@ -80,4 +80,124 @@ async fn a_vocabulary_has_the_terms_of_its_shard_after_each_change() {
     for word in [&b"haystackneedle"[..], b"unmistakable"] {
         assert!(!bytes.windows(word.len()).any(|window| window == word));
     }
+}
+
+/// The texts of the messages of each tenant, by their ids.
+type Model = [BTreeMap<String, String>; 3];
+
+fn of_tenant(db: &Persistence, tenant: usize) -> Persistence {
+    db.for_tenant(format!("tenant-{tenant}").parse().unwrap())
+}
+
+fn words(random: &mut fastrand::Rng) -> String {
+    (0..random.usize(1..12)).map(|_| format!("{}{} ", random.char('a'..='c'), random.u32(..40))).collect()
+}
+
+/// Changes some messages. Returns the position of the last change.
+async fn change(db: &Persistence, model: &mut Model, next: &mut u32, random: &mut fastrand::Rng) -> Position {
+    let mut last = Position::ZERO;
+    for _ in 0..random.usize(1..20) {
+        let tenant = random.usize(..model.len());
+        let (db, texts) = (of_tenant(db, tenant), &mut model[tenant]);
+        let there = random.usize(..=texts.len());
+        let changed = texts.keys().nth(there).cloned();
+        let position = match (random.u8(..30), changed) {
+            (0..8, Some(message)) => {
+                texts.remove(&message);
+                db.thread("t").delete(id(&message)).reply().await.unwrap().receipt.position
+            }
+            (8..14, Some(message)) => {
+                let text = words(random);
+                let edit = db.thread("t").edit(id(&message), Content::text(&text));
+                let position = edit.reply().await.unwrap().receipt.position;
+                texts.insert(message, text);
+                position
+            }
+            (14, Some(_)) => {
+                texts.clear();
+                db.thread("t").clear().await.unwrap();
+                // It has a position.
+                *next += 1;
+                Some(add(&db, "u", &format!("m{next}"), "-").await)
+            }
+            _ => {
+                *next += 1;
+                let (message, text) = (format!("m{next}"), words(random));
+                let position = add(&db, "t", &message, &text).await;
+                texts.insert(message, text);
+                Some(position)
+            }
+        };
+        last = last.max(position.unwrap_or(last));
+    }
+    last
+}
+
+/// Searches for words and prefixes of words, and compares the hits with the texts.
+async fn compare(db: &Persistence, model: &Model, last: Position, random: &mut fastrand::Rng) {
+    for _ in 0..40 {
+        let mut asked = [(); 2].map(|()| format!("{}{}", random.char('a'..='c'), random.u32(..44))).to_vec();
+        asked.truncate(random.usize(1..=2));
+        if random.bool() {
+            asked[0].truncate(2);
+            asked[0].push('*');
+        }
+        let tenant = random.usize(..model.len());
+        let has = |text: &str, asked: &str| match asked.strip_suffix('*') {
+            Some(prefix) => text.split(' ').any(|word| word.starts_with(prefix)),
+            None => text.split(' ').any(|word| word == asked),
+        };
+        let texts = model[tenant].iter().filter(|(_, text)| asked.iter().all(|asked| has(text, asked)));
+        let expected: Vec<&str> = texts.map(|(message, _)| message.as_str()).collect();
+        let query = SearchMessages::new(&asked.join(" "), 1000);
+        let found = search(&of_tenant(db, tenant), query, last).await;
+        let mut hits: Vec<&str> = found.hits.iter().map(|hit| hit.id.as_str()).collect();
+        hits.sort_unstable();
+        assert_eq!(hits, expected, "{asked:?} of tenant {tenant}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_with_vocabularies_finds_the_messages_that_have_the_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut model, mut next) = (Model::default(), 0);
+    let mut db = open(&path, true).await;
+    let mut vocabularies = 0;
+    for _ in 0..40 {
+        let last = change(&db, &mut model, &mut next, &mut random).await;
+        compare(&db, &model, last, &mut random).await;
+        match random.u8(..6) {
+            0 | 1 => fill_shard(&path),
+            2 | 3 => {
+                let built = built(&path).await;
+                vocabularies = vocabularies.max(built.iter().filter(|terms| !terms.is_empty()).count());
+                compare(&db, &model, last, &mut random).await;
+            }
+            4 => {
+                // A store without an index removes what leaves the index of another one.
+                db.close().await.unwrap();
+                db = open(&path, false).await;
+                change(&db, &mut model, &mut next, &mut random).await;
+                db.close().await.unwrap();
+                db = open(&path, true).await;
+            }
+            _ => {}
+        }
+    }
+    assert!(vocabularies > 1, "several shards are in vocabularies");
+    for (tenant, texts) in model.iter().enumerate() {
+        if !texts.is_empty() {
+            of_tenant(&db, tenant).thread("t").clear().await.unwrap();
+        }
+    }
+    let last = add(&db, "t", "last", "the end").await;
+    assert_eq!(ids(&db, "end", last).await, ["last"]);
+    db.close().await.unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let rows = file.query_row("SELECT count(*) FROM search_vocabulary", [], |row| row.get::<_, i64>(0));
+    assert_eq!(rows.unwrap(), 0);
 }
