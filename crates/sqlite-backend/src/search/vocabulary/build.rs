@@ -71,9 +71,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::search::vocabulary::{
-        row,
-        tests::{add_shard, empty},
+    use crate::search::{
+        state,
+        vocabulary::{
+            row,
+            tests::{add_shard, empty},
+        },
     };
 
     /// Returns the terms in the vocabularies of a tenant, with the shards that have them.
@@ -95,7 +98,7 @@ mod tests {
         while build(db, Instant::now() + Duration::from_secs(3600)).unwrap() {}
     }
 
-    fn state(db: &Connection, shard: i64) -> (Option<bool>, String) {
+    fn progress(db: &Connection, shard: i64) -> (Option<bool>, String) {
         let sql = "SELECT has_vocabulary, vocabulary_end FROM search_shards WHERE shard = ?1";
         db.query_row(sql, [shard], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     }
@@ -117,7 +120,17 @@ mod tests {
         assert_eq!(vocabulary(&db, "a"), expected.map(|(term, shards)| (term.to_owned(), shards)).into());
         let expected = [("lake", vec![2]), ("wave", vec![2])];
         assert_eq!(vocabulary(&db, "b"), expected.map(|(term, shards)| (term.to_owned(), shards)).into());
-        assert_eq!([1, 65].map(|shard| state(&db, shard).0), [Some(true), None]);
+        assert_eq!([1, 65].map(|shard| progress(&db, shard).0), [Some(true), None]);
+    }
+
+    #[test]
+    fn an_index_that_is_built_again_begins_without_vocabularies() {
+        let db = empty();
+        add_shard(&db, 1, "a", "wave", Some(0));
+        build_all(&db);
+        assert_eq!(vocabulary(&db, "a").len(), 1);
+        state::clear(&db, None).unwrap();
+        assert_eq!(vocabulary(&db, "a"), BTreeMap::new());
     }
 
     #[test]
@@ -127,7 +140,7 @@ mod tests {
         add_shard(&db, 1, "a", &terms.join(" "), Some(0));
         let mut ends = Vec::new();
         while build(&db, Instant::now()).unwrap() {
-            let (is_complete, end) = state(&db, 1);
+            let (is_complete, end) = progress(&db, 1);
             let built = vocabulary(&db, "a");
             assert_eq!(is_complete == Some(true), built.len() == terms.len());
             assert_eq!(is_complete == Some(true), end.is_empty());
