@@ -2,7 +2,8 @@
 -- not have a rare term. A vocabulary has the terms of up to 64 shards, each with the shards that have it.
 --
 -- `has_vocabulary` is NULL for the last shard of each tenant, which takes the terms of new messages. For each other shard it is 0
--- until the vocabulary has all of its terms, and then 1. Meanwhile, `vocabulary_end` is the last one that the vocabulary has.
+-- until the vocabulary has all of its terms, and then 1. It is 2 after a change of the terms, until the vocabulary has none of the
+-- shard. `vocabulary_end` is the last term that was added or removed meanwhile.
 ALTER TABLE search_shards ADD COLUMN has_vocabulary INTEGER;
 ALTER TABLE search_shards ADD COLUMN vocabulary_end TEXT NOT NULL DEFAULT '';
 
@@ -10,11 +11,11 @@ UPDATE search_shards SET has_vocabulary = 0 WHERE EXISTS (
     SELECT 1 FROM search_shards later WHERE later.tenant = search_shards.tenant AND later.first_pk > search_shards.first_pk
 );
 
-CREATE INDEX search_shards_without_vocabulary ON search_shards (shard) WHERE has_vocabulary = 0;
+CREATE INDEX search_shards_without_vocabulary ON search_shards (has_vocabulary) WHERE has_vocabulary <> 1;
 
 -- The terms of the shards `64 * part` to `64 * part + 63` that are of the tenant, in order. `terms` has one line for each: the
 -- term without the prefix of a shard, a space, and the shards that have it, as a hexadecimal number whose lowest bit is the first shard.
--- `first` is the first term of the row. A transaction that changes the terms of a shard removes them from here.
+-- `first` is the first term of the row.
 CREATE TABLE search_vocabulary (
     row_pk INTEGER PRIMARY KEY,
     tenant TEXT    NOT NULL,

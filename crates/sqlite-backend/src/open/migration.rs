@@ -239,7 +239,7 @@ mod tests {
                 "6203e75e88f7dd62c5b6e889cd3a305fe32386417691f12eba9392b59386123a",
                 "6aac5a2b872a806316fde581672a9ab5d0ec4786793228cebbe9920f2ceb1e33",
                 "bfec4454fd61a4c2083143339589e3eed818399792212ee4df9821165603a2c2",
-                "77144ba762ace7cfb79dd59c8ce8c1f7c13c234ba0b907badd1bd78db56aaadf",
+                "c33204b8d3f499ad12e5cac66cb59a93dd2f46df8933ab5cc705b006c75a5724",
             ]
         );
     }

@@ -7,8 +7,6 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::vocabulary;
-
 /// The number of terms in a shard at which the next messages begin another one. The last message of a shard may exceed
 /// it.
 pub(crate) const MAX_SHARD_TERMS: i64 = 1 << 20;
@@ -17,16 +15,20 @@ pub(crate) const MAX_SHARD_TERMS: i64 = 1 << 20;
 const OF_MESSAGE: &str = "SELECT shard, terms FROM search_shards WHERE tenant = ?1 AND first_pk <= ?2 ORDER BY first_pk DESC LIMIT 1";
 
 /// The shards of a tenant, the latest messages first.
-const OF_TENANT: &str = "SELECT shard, terms, first_pk, coalesce(has_vocabulary, 0) FROM search_shards \
+const OF_TENANT: &str = "SELECT shard, terms, first_pk, coalesce(has_vocabulary = 1, 0) FROM search_shards \
     WHERE tenant = ?1 ORDER BY first_pk DESC";
 
-/// Returns the tenant, and whether terms of the shard are in a vocabulary.
-const ADD: &str = "UPDATE search_shards SET terms = terms + ?2 WHERE shard = ?1 \
-    RETURNING tenant, has_vocabulary IS TRUE OR vocabulary_end <> ''";
+const ADD: &str = "UPDATE search_shards SET terms = terms + ?2, \
+    has_vocabulary = iif(has_vocabulary = 1 OR has_vocabulary = 0 AND vocabulary_end <> '', 2, has_vocabulary), \
+    vocabulary_end = iif(has_vocabulary = 2, vocabulary_end, '') WHERE shard = ?1";
 
-/// Records that a shard is in no vocabulary. Unless it is the last shard of its tenant, the writer adds it again.
-const DISCARD_VOCABULARY: &str = "UPDATE search_shards AS s SET vocabulary_end = '', has_vocabulary = iif(EXISTS (SELECT 1 FROM search_shards later \
-    WHERE later.tenant = s.tenant AND later.first_pk > s.first_pk), 0, NULL) WHERE s.shard = ?1";
+/// A shard whose terms are to be removed from a vocabulary is deleted after that.
+const DELETE_EMPTY: &str =
+    "DELETE FROM search_shards WHERE shard = ?1 AND terms <= 0 AND coalesce(has_vocabulary, 0) = 0";
+
+const LEFT_VOCABULARY: &str = "UPDATE search_shards AS s SET vocabulary_end = '', has_vocabulary = iif(EXISTS \
+    (SELECT 1 FROM search_shards later WHERE later.tenant = s.tenant AND later.first_pk > s.first_pk), 0, NULL) \
+    WHERE s.shard = ?1";
 
 /// A shard of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,23 +92,21 @@ fn add_within(db: &Connection, tenant: &str, message_pk: i64, terms: i64, max: i
     Ok(db.last_insert_rowid())
 }
 
+/// Records that no term of a shard is in a vocabulary any more. Unless it is the last shard of its tenant, the writer adds it again.
+pub(super) fn left_vocabulary(db: &Connection, shard: i64) -> rusqlite::Result<()> {
+    db.prepare_cached(LEFT_VOCABULARY)?.execute([shard])?;
+    db.prepare_cached(DELETE_EMPTY)?.execute([shard]).map(drop)
+}
+
 /// Subtracts a number of terms from a shard. A shard without a term is deleted.
 pub(super) fn remove(db: &Connection, shard: i64, terms: i64) -> rusqlite::Result<()> {
     change(db, shard, -terms)?;
-    db.prepare_cached("DELETE FROM search_shards WHERE shard = ?1 AND terms <= 0")?.execute([shard]).map(drop)
+    db.prepare_cached(DELETE_EMPTY)?.execute([shard]).map(drop)
 }
 
-/// Changes the number of terms of a shard, and removes those before from its vocabulary.
+/// Changes the number of terms of a shard. Its terms in a vocabulary are those before.
 fn change(db: &Connection, shard: i64, terms: i64) -> rusqlite::Result<()> {
-    let changed = db
-        .prepare_cached(ADD)?
-        .query_row([shard, terms], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((tenant, true)) = changed {
-        vocabulary::remove(db, &tenant, shard)?;
-        db.prepare_cached(DISCARD_VOCABULARY)?.execute([shard])?;
-    }
-    Ok(())
+    db.prepare_cached(ADD)?.execute([shard, terms]).map(drop)
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::open::create_tables;
+    use crate::{open::create_tables, search::vocabulary};
 
     fn store() -> Connection {
         let db = Connection::open_in_memory().unwrap();
@@ -155,7 +155,8 @@ mod tests {
 
     /// Builds all vocabularies. Returns the `has_vocabulary` of each shard.
     fn built(db: &Connection) -> Vec<(i64, Option<i64>)> {
-        while vocabulary::build(db, Instant::now() + Duration::from_secs(3600)).unwrap() {}
+        let until = Instant::now() + Duration::from_secs(3600);
+        while vocabulary::remove(db, until).unwrap() || vocabulary::build(db, until).unwrap() {}
         let mut shards =
             db.prepare("SELECT shard, has_vocabulary FROM search_shards ORDER BY shard").unwrap();
         let shards = shards.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -193,27 +194,40 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_leaves_its_vocabulary_when_its_terms_change() {
+    fn a_shard_leaves_its_vocabulary_after_its_terms_change() {
         let changes: [fn(&Connection); 2] =
             [|db| remove(db, 1, 1).unwrap(), |db| assert_eq!(add_within(db, "a", 1, 1, 5).unwrap(), 1)];
-        for (change, state) in changes
-            .into_iter()
-            .flat_map(|change| ["0, vocabulary_end = 'x'", "1"].map(|state| (change, state)))
-        {
-            let db = store();
-            assert_eq!([1, 2, 3].map(|pk| add_within(&db, "a", pk, 4, 4).unwrap()), [1, 2, 3]);
-            db.execute(
-                "INSERT INTO search_vocabulary VALUES (1, 'a', 0, 'x', 'x 6' || char(10) || 'y 2')",
-                [],
-            )
-            .unwrap();
-            let update = format!("UPDATE search_shards SET has_vocabulary = {state} WHERE shard = 1");
-            db.execute(&update, []).unwrap();
-            change(&db);
-            let left = "SELECT v.terms, has_vocabulary, vocabulary_end FROM search_vocabulary v, search_shards WHERE shard = 1";
-            let left: (String, i64, String) =
-                db.query_row(left, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-            assert_eq!(left, ("x 4\n".to_owned(), 0, String::new()), "{state}");
+        let states = [("0", "", 0, ""), ("0", "x", 2, ""), ("1", "", 2, ""), ("2", "x", 2, "x")];
+        for change in changes {
+            for (has_vocabulary, end, has_after, end_after) in states {
+                let db = store();
+                assert_eq!([1, 2, 3].map(|pk| add_within(&db, "a", pk, 4, 4).unwrap()), [1, 2, 3]);
+                let update = format!(
+                    "UPDATE search_shards SET has_vocabulary = {has_vocabulary}, vocabulary_end = '{end}' WHERE shard = 1"
+                );
+                db.execute(&update, []).unwrap();
+                change(&db);
+                let after = "SELECT has_vocabulary, vocabulary_end FROM search_shards WHERE shard = 1";
+                let after: (i64, String) =
+                    db.query_row(after, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+                assert_eq!(after, (has_after, end_after.to_owned()), "{has_vocabulary} {end:?}");
+                let is_read = of_tenant(&db, "a").unwrap().iter().any(|shard| shard.has_vocabulary);
+                assert!(!is_read);
+            }
         }
+    }
+
+    #[test]
+    fn an_empty_shard_is_deleted_once_its_terms_left_the_vocabulary() {
+        let db = store();
+        assert_eq!([1, 2].map(|pk| add_within(&db, "a", pk, 4, 4).unwrap()), [1, 2]);
+        db.execute("INSERT INTO search_vocabulary VALUES (1, 'a', 0, 'x', 'x 2' || char(10) || 'y 6')", [])
+            .unwrap();
+        assert_eq!(built(&db), [(1, Some(1)), (2, None)]);
+        remove(&db, 1, 4).unwrap();
+        assert_eq!(numbers(&db, "a"), [2, 1]);
+        assert_eq!(built(&db), [(2, None)]);
+        let left: String = db.query_row("SELECT terms FROM search_vocabulary", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, "y 4\n");
     }
 }

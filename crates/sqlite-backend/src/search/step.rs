@@ -63,7 +63,7 @@ impl Step {
             if !has_words {
                 let wrote = !state.is_empty();
                 if wrote {
-                    State::empty(state.tokenizer).write(db)?;
+                    clear(db, state.tokenizer)?;
                 }
                 return Ok(Self { wrote, is_absent: true, ..Self::default() });
             }
@@ -74,14 +74,16 @@ impl Step {
             (state.recovered, state.complete) = (Some(0), false);
         }
         let changes = db.total_changes();
-        let more = match state.recovered {
+        let mut more = match state.recovered {
             Some(recovered) => index_messages(db, &mut state, recovered)?,
             None => index_changes(db, &mut state, adds)?,
         };
         if !adds {
             state.complete = false;
         }
-        let lacks_vocabularies = !more && vocabulary::build(db, Instant::now() + SPAN)?;
+        let until = Instant::now() + SPAN;
+        more = more || vocabulary::remove(db, until)?;
+        let lacks_vocabularies = !more && vocabulary::build(db, until)?;
         if state != before {
             state.write(db)?;
         }

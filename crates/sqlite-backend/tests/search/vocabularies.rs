@@ -6,10 +6,10 @@ use throughline_core::{Content, Persistence, Position, search::SearchMessages};
 
 use crate::{add, id, ids, open, search};
 
-/// The terms of a shard in its vocabulary, and in the index.
-type Shard = (Option<bool>, Vec<String>, Vec<String>);
+/// The state of a shard, its terms in its vocabulary, and those in the index.
+type Shard = (Option<i64>, Vec<String>, Vec<String>);
 
-/// Returns the terms of each shard, and whether the vocabulary is to have all of them.
+/// Returns the shards.
 fn shards(file: &rusqlite::Connection) -> Vec<Shard> {
     let read = |sql: &str, shard: i64| -> Vec<String> {
         let mut terms = file.prepare(sql).unwrap();
@@ -22,11 +22,11 @@ fn shards(file: &rusqlite::Connection) -> Vec<Shard> {
         WHERE term BETWEEN printf('%x.', ?1) AND printf('%x/', ?1) ORDER BY term";
     let mut states = file.prepare("SELECT shard, has_vocabulary FROM search_shards ORDER BY shard").unwrap();
     let states = states.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).unwrap();
-    let of_shard = |(shard, is_complete): (i64, Option<bool>)| {
+    let of_shard = |(shard, state): (i64, Option<i64>)| {
         let rows = read(rows, shard).concat();
         let terms = rows.lines().map(|line| line.split_once(' ').unwrap());
         let own = terms.filter(|(_, bits)| u64::from_str_radix(bits, 16).unwrap() >> (shard % 64) & 1 == 1);
-        (is_complete, own.map(|(term, _)| term.to_owned()).collect(), read(indexed, shard))
+        (state, own.map(|(term, _)| term.to_owned()).collect(), read(indexed, shard))
     };
     states.map(Result::unwrap).map(of_shard).collect()
 }
@@ -36,9 +36,9 @@ pub(crate) async fn built(path: &Path) -> Vec<String> {
     let mut file = rusqlite::Connection::open(path).unwrap();
     loop {
         let shards = shards(&file.transaction().unwrap());
-        if shards.iter().all(|(is_complete, ..)| *is_complete != Some(false)) {
-            for (is_complete, terms, indexed) in &shards {
-                assert_eq!(terms, if is_complete.is_some() { indexed } else { &[][..] });
+        if shards.iter().all(|(state, ..)| matches!(state, None | Some(1))) {
+            for (state, terms, indexed) in &shards {
+                assert_eq!(terms, if state.is_some() { indexed } else { &[][..] });
             }
             return shards.into_iter().map(|(_, terms, _)| terms.join(" ")).collect();
         }

@@ -3,20 +3,21 @@ use std::time::Instant;
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 
 use super::{bit, part, row::Row};
-use crate::search::shards::prefix;
+use crate::search::shards::{left_vocabulary, prefix};
 
+/// A shard that is not in its vocabulary, and the last of its terms that is.
 const MISSING: &str =
     "SELECT shard, tenant, vocabulary_end FROM search_shards WHERE has_vocabulary = 0 LIMIT 1";
+
+/// A shard whose terms have changed, and the last term up to which those before were removed.
+const CHANGED: &str =
+    "SELECT shard, tenant, vocabulary_end FROM search_shards WHERE has_vocabulary = 2 LIMIT 1";
 
 const TERMS: &str = "SELECT term FROM search_terms WHERE term > ?1 AND term < ?2";
 
 /// Adds terms of a shard that is not in its vocabulary yet, until a time. Returns whether there may be more to add.
 pub(in crate::search) fn build(db: &Connection, until: Instant) -> rusqlite::Result<bool> {
-    let missing = db
-        .prepare_cached(MISSING)?
-        .query_row([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)))
-        .optional()?;
-    let Some((shard, tenant, end)) = missing else { return Ok(false) };
+    let Some((shard, tenant, end)) = find(db, MISSING)? else { return Ok(false) };
     let prefix = prefix(shard);
     let mut terms = db.prepare_cached(TERMS)?;
     // A slash comes after the dot that ends the prefix.
@@ -37,8 +38,7 @@ pub(in crate::search) fn build(db: &Connection, until: Instant) -> rusqlite::Res
         }
         row.write(db, &tenant, part(shard))?;
         if next.is_some() && Instant::now() >= until {
-            db.prepare_cached("UPDATE search_shards SET vocabulary_end = ?2 WHERE shard = ?1")?
-                .execute(params![shard, end])?;
+            set_end(db, shard, &end)?;
             return Ok(true);
         }
     }
@@ -53,14 +53,32 @@ fn next_term(terms: &mut Rows<'_>, prefix: &str) -> rusqlite::Result<Option<Stri
     Ok(row.get_ref(0)?.as_str()?.strip_prefix(prefix).map(str::to_owned))
 }
 
-/// Removes a shard of a tenant from its vocabulary.
-pub(in crate::search) fn remove(db: &Connection, tenant: &str, shard: i64) -> rusqlite::Result<()> {
-    for mut row in Row::all(db, tenant, part(shard))? {
+/// Removes the terms of a shard whose terms have changed from its vocabulary, until a time. Returns whether there may be more to remove.
+pub(in crate::search) fn remove(db: &Connection, until: Instant) -> rusqlite::Result<bool> {
+    let Some((shard, tenant, mut end)) = find(db, CHANGED)? else { return Ok(false) };
+    while let Some(mut row) = Row::after(db, &tenant, part(shard), &end)? {
+        row.last().clone_into(&mut end);
         if row.remove(bit(shard)) {
-            row.write(db, tenant, part(shard))?;
+            row.write(db, &tenant, part(shard))?;
+        }
+        if Instant::now() >= until {
+            set_end(db, shard, &end)?;
+            return Ok(true);
         }
     }
-    Ok(())
+    left_vocabulary(db, shard)?;
+    Ok(true)
+}
+
+/// Returns a shard, its tenant and the last term that was added or removed.
+fn find(db: &Connection, sql: &str) -> rusqlite::Result<Option<(i64, String, String)>> {
+    db.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()
+}
+
+fn set_end(db: &Connection, shard: i64, end: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE search_shards SET vocabulary_end = ?2 WHERE shard = ?1")?
+        .execute(params![shard, end])
+        .map(drop)
 }
 
 #[cfg(test)]
@@ -86,7 +104,7 @@ mod tests {
             rows.query_map([tenant], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).unwrap();
         let mut vocabulary = BTreeMap::<String, Vec<i64>>::new();
         for (part, terms) in rows.map(Result::unwrap) {
-            for (term, bits) in row::parse(&terms) {
+            for (term, bits) in row::parse(&terms).map(Result::unwrap) {
                 let shards = (0..64).filter(|bit| bits & (1 << bit) != 0).map(|bit| part * 64 + bit);
                 vocabulary.entry(term.to_owned()).or_default().extend(shards);
             }
@@ -96,6 +114,15 @@ mod tests {
 
     fn build_all(db: &Connection) {
         while build(db, Instant::now() + Duration::from_secs(3600)).unwrap() {}
+    }
+
+    /// Removes a shard whose terms have changed, a row in each step.
+    fn remove_all(db: &Connection, shard: i64) {
+        let update = "UPDATE search_shards SET has_vocabulary = 2, terms = 0 WHERE shard = ?1";
+        assert_eq!(db.execute(update, [shard]).unwrap(), 1);
+        while remove(db, Instant::now()).unwrap() {}
+        let left = "SELECT count(*) FROM search_shards WHERE shard = ?1";
+        assert_eq!(db.query_row(left, [shard], |row| row.get::<_, i64>(0)).unwrap(), 0);
     }
 
     fn progress(db: &Connection, shard: i64) -> (Option<bool>, String) {
@@ -164,7 +191,7 @@ mod tests {
         for _ in 0..40 {
             let shard = random.i64(1..130);
             if texts.remove(&shard).is_some() {
-                remove(&db, "a", shard).unwrap();
+                remove_all(&db, shard);
                 expected.retain(|_, shards| {
                     shards.remove(&shard);
                     !shards.is_empty()
@@ -173,7 +200,6 @@ mod tests {
             }
             let words =
                 (0..random.usize(1..600)).map(|_| format!("w{}", random.u32(..1000))).collect::<Vec<_>>();
-            db.execute("DELETE FROM search_shards WHERE shard = ?1", [shard]).unwrap();
             db.execute_batch("INSERT INTO search (search) VALUES ('delete-all')").unwrap();
             add_shard(&db, shard, "a", &words.join(" "), Some(0));
             while build(&db, Instant::now()).unwrap() {}
@@ -186,7 +212,7 @@ mod tests {
             assert_eq!(built.collect::<BTreeMap<_, _>>(), expected);
         }
         for shard in texts.into_keys() {
-            remove(&db, "a", shard).unwrap();
+            remove_all(&db, shard);
         }
         let rows: i64 = db.query_row("SELECT count(*) FROM search_vocabulary", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0);

@@ -53,7 +53,8 @@ impl<'a> Lookup<'a> {
         let mut statement = self.db.prepare_cached(ROWS)?;
         let mut rows = statement.query(params![self.tenant, part, text])?;
         while let Some(row) = rows.next()? {
-            for (term, bits) in row::parse(row.get_ref(0)?.as_str()?) {
+            for entry in row::parse(row::text(row, 0)?) {
+                let (term, bits) = entry?;
                 if term == text || *is_prefix && term.starts_with(text) {
                     found |= bits;
                 } else if term > text.as_str() {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ffi, params};
 
 /// The largest number of bytes in a row of more than one term. Two such rows fit into a page, and a lookup compares its term with those of
 /// one row, some 150.
@@ -13,7 +13,8 @@ const COVERING: &str = "SELECT row_pk, first, terms FROM search_vocabulary \
 const FIRST: &str = "SELECT row_pk, first, terms FROM search_vocabulary \
     WHERE tenant = ?1 AND part = ?2 ORDER BY first LIMIT 1";
 
-const ALL: &str = "SELECT row_pk, first, terms FROM search_vocabulary WHERE tenant = ?1 AND part = ?2";
+const AFTER: &str = "SELECT row_pk, first, terms FROM search_vocabulary \
+    WHERE tenant = ?1 AND part = ?2 AND first > ?3 ORDER BY first LIMIT 1";
 
 const NEXT: &str = "SELECT min(first) FROM search_vocabulary WHERE tenant = ?1 AND part = ?2 AND first > ?3";
 
@@ -27,17 +28,31 @@ pub(super) struct Row {
 }
 
 /// Returns the terms of a row, with their bits.
-pub(super) fn parse(terms: &str) -> impl Iterator<Item = (&str, u64)> {
-    terms.lines().filter_map(|line| {
-        let (term, bits) = line.rsplit_once(' ')?;
-        Some((term, u64::from_str_radix(bits, 16).ok()?))
+///
+/// # Errors
+/// They are damaged. The index is built again, as any damaged index is.
+pub(super) fn parse(terms: &str) -> impl Iterator<Item = rusqlite::Result<(&str, u64)>> {
+    terms.lines().map(|line| {
+        let (term, bits) = line.rsplit_once(' ').ok_or_else(damaged)?;
+        Ok((term, u64::from_str_radix(bits, 16).map_err(|_| damaged())?))
     })
+}
+
+/// Returns a text of a row.
+pub(super) fn text<'a>(row: &'a rusqlite::Row<'_>, column: usize) -> rusqlite::Result<&'a str> {
+    row.get_ref(column)?.as_str().map_err(|_| damaged())
+}
+
+fn damaged() -> rusqlite::Error {
+    let text = "a row of `search_vocabulary` is not what was written".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(text))
 }
 
 impl Row {
     fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let mut read = Self { row_pk: row.get(0)?, first: row.get(1)?, ..Self::default() };
-        for (term, bits) in parse(row.get_ref(2)?.as_str()?) {
+        let mut read = Self { row_pk: row.get(0)?, first: text(row, 1)?.to_owned(), ..Self::default() };
+        for entry in parse(text(row, 2)?) {
+            let (term, bits) = entry?;
             read.add(term, bits);
         }
         Ok(read)
@@ -62,9 +77,19 @@ impl Row {
         Ok((row, next))
     }
 
-    /// Returns all rows of a vocabulary.
-    pub(super) fn all(db: &Connection, tenant: &str, part: i64) -> rusqlite::Result<Vec<Self>> {
-        db.prepare_cached(ALL)?.query_map(params![tenant, part], Self::of)?.collect()
+    /// Returns the first row that begins after a term.
+    pub(super) fn after(
+        db: &Connection,
+        tenant: &str,
+        part: i64,
+        term: &str,
+    ) -> rusqlite::Result<Option<Self>> {
+        db.prepare_cached(AFTER)?.query_row(params![tenant, part, term], Self::of).optional()
+    }
+
+    /// Returns the last term.
+    pub(super) fn last(&self) -> &str {
+        self.terms.last_key_value().map_or(&self.first, |(term, _)| term)
     }
 
     /// Adds bits to a term.
@@ -145,7 +170,7 @@ mod tests {
     fn terms_are_in_order_with_the_bits_of_their_shards() {
         let (_, rows) = written(&[("wave", 1 << 63), ("water", 1), ("wave", 0x1f)]);
         assert_eq!(rows, [("water".to_owned(), "water 1\nwave 800000000000001f\n".to_owned())]);
-        let terms: Vec<(&str, u64)> = parse(&rows[0].1).collect();
+        let terms: Vec<(&str, u64)> = parse(&rows[0].1).map(Result::unwrap).collect();
         assert_eq!(terms, [("water", 1), ("wave", 0x8000_0000_0000_001f)]);
     }
 
@@ -168,10 +193,9 @@ mod tests {
         for (bit, had, left) in
             [(4, false, Some("sea 2\nwater 2\nwave 3\n")), (2, true, Some("wave 1\n")), (1, true, None)]
         {
-            for mut row in Row::all(&db, "a", 0).unwrap() {
-                assert_eq!(row.remove(bit), had);
-                row.write(&db, "a", 0).unwrap();
-            }
+            let mut row = Row::after(&db, "a", 0, "").unwrap().unwrap();
+            assert_eq!(row.remove(bit), had);
+            row.write(&db, "a", 0).unwrap();
             let rows = rows(&db);
             assert_eq!(rows.first().map(|(_, terms)| terms.as_str()), left);
             assert!(rows.iter().all(|(first, terms)| terms.starts_with(first)));
