@@ -275,7 +275,9 @@ async fn rel_36_older_copy_is_found_by_its_anchor_and_records_of_a_diverged_copy
 fn downgrade(path: &Path) -> i64 {
     let initial = include_str!("../../../sqlite-backend/migrations/0001_initial.sql");
     let triggers = &initial[initial.find("CREATE TRIGGER audit_has_no_gaps").unwrap()..];
-    let older = "DROP TABLE obsolete_chunks; DELETE FROM migrations WHERE id > 2; PRAGMA user_version = 2";
+    let older = "DROP TABLE obsolete_chunks; DROP TABLE search_terms; DROP TABLE search_vocabulary; \
+        DROP INDEX search_shards_without_vocabulary; ALTER TABLE search_shards DROP COLUMN has_vocabulary; \
+        ALTER TABLE search_shards DROP COLUMN vocabulary_end; DELETE FROM migrations WHERE id > 2; PRAGMA user_version = 2";
     let db = Connection::open(path).unwrap();
     let version = version(&db);
     db.execute_batch(&format!("DROP TRIGGER audit_has_no_gaps; {triggers} {older}")).unwrap();

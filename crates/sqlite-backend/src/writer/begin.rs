@@ -20,6 +20,10 @@ use crate::{
     pause,
 };
 
+/// How long the lock may be held, if not by another process, before the writer considers it stuck. No transaction of
+/// another store in this process takes as long.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+
 /// How long the writer waits for readers, to close their connections.
 const READERS_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -93,7 +97,7 @@ impl Worker {
             self.health_state.end_step();
             let not_begun = match begun {
                 Ok(lock) => {
-                    self.stuck_lock.reset();
+                    self.busy_since = None;
                     if self.has_second_library {
                         self.set_second_library(false);
                     }
@@ -138,7 +142,7 @@ impl Worker {
             }
             if self.queue.is_empty() {
                 // The writer checks the lock again only when the next write arrives.
-                self.stuck_lock.reset();
+                self.busy_since = None;
                 return None;
             }
             thread::sleep(pause);
@@ -157,10 +161,11 @@ impl Worker {
     /// could not take or release stays held until no connection of this process has the file open. In that case the
     /// writer closes all connections of the store, also those of the readers.
     pub(super) fn handle_held_lock(&mut self) {
-        if !self.stuck_lock.is_stuck(self.guard.is_written_elsewhere(), Instant::now()) {
+        let since = *self.busy_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < STUCK_AFTER || self.guard.is_written_elsewhere() != Some(false) {
             return;
         }
-        self.stuck_lock.reset();
+        self.busy_since = None;
         self.close_connections();
         self.failed(&EngineError::LockStuck);
     }

@@ -149,7 +149,7 @@ async fn compare(db: &Persistence, model: &Model, last: Position, random: &mut f
         };
         let texts = model[tenant].iter().filter(|(_, text)| asked.iter().all(|asked| has(text, asked)));
         let expected: Vec<&str> = texts.map(|(message, _)| message.as_str()).collect();
-        let query = SearchMessages::new(&asked.join(" "), 1000);
+        let query = SearchMessages::new(asked.join(" "), 1000);
         let found = search(&of_tenant(db, tenant), query, last).await;
         let mut hits: Vec<&str> = found.hits.iter().map(|hit| hit.id.as_str()).collect();
         hits.sort_unstable();
@@ -200,4 +200,33 @@ async fn a_search_with_vocabularies_finds_the_messages_that_have_the_words() {
     let file = rusqlite::Connection::open(&path).unwrap();
     let rows = file.query_row("SELECT count(*) FROM search_vocabulary", [], |row| row.get::<_, i64>(0));
     assert_eq!(rows.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_vocabulary_is_built_again_with_the_index() {
+    for damage in ["terms = CAST(x'ff20310a' AS TEXT)", "terms = 'wave'", "first = CAST(x'ff' AS TEXT)"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let db = open(&path, true).await;
+        add(&db, "t", "a", "a haystackneedle").await;
+        let last = add(&db, "t", "b", "a needle").await;
+        assert_eq!(ids(&db, "needle", last).await, ["b"]);
+        fill_shard(&path);
+        let last = add(&db, "t", "c", "a later needle").await;
+        assert_eq!(ids(&db, "needle", last).await, ["b", "c"]);
+        built(&path).await;
+        db.close().await.unwrap();
+        let file = rusqlite::Connection::open(&path).unwrap();
+        assert_eq!(file.execute(&format!("UPDATE search_vocabulary SET {damage}"), []).unwrap(), 1);
+        drop(file);
+        let db = open(&path, true).await;
+        let last = db.thread("t").delete(id("a")).reply().await.unwrap().receipt.position.unwrap();
+        // Until the index is rebuilt, a search reports the damage.
+        while db.search(SearchMessages::new("needle", 1)).await.map_or(true, |found| found.indexed < last) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(ids(&db, "needle", last).await, ["b", "c"], "{damage}");
+        assert_eq!(ids(&db, "haystackneedle", last).await, [""; 0]);
+        db.close().await.unwrap();
+    }
 }
