@@ -1,8 +1,8 @@
 //! The vocabularies of the full-text index: which shards have a term.
 //!
 //! A search looks its terms up in a vocabulary before it asks FTS5 for each shard, which takes many times as long. Each shard
-//! but the last one of its tenant is in a vocabulary. The writer [adds](build) it while the index has nothing else to do. After a change
-//! of the terms of a shard, searches ask FTS5 for it again, until the writer has [removed](remove) its terms and added them again. All of that
+//! but the last one of its tenant is in a vocabulary. The writer [adds](build()) it while the index has nothing else to do. After a change
+//! of the terms of a shard, searches ask FTS5 for it again, until the writer has [removed](remove()) its terms and added them again. All of that
 //! happens in short steps.
 //!
 //! A vocabulary has up to 64 shards of one tenant, so most of its terms are in many of them: it takes a fraction of the space of
