@@ -69,9 +69,9 @@ impl Filled {
         Ok(Persistence::builder().backend(backend).build()?)
     }
 
-    /// Returns whether the writer has still to add shards of the full-text index to their vocabularies.
+    /// Returns whether shards of the full-text index are missing in their vocabularies.
     fn lacks_vocabularies(&self) -> Result<bool, Failure> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM search_shards WHERE has_vocabulary = 0)";
+        let sql = "SELECT EXISTS (SELECT 1 FROM search_shards WHERE has_vocabulary <> 1)";
         let file = rusqlite::Connection::open(self.folder.join("chat.db"))?;
         Ok(file.query_row(sql, [], |row| row.get(0))?)
     }

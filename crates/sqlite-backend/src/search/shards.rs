@@ -18,11 +18,12 @@ const OF_MESSAGE: &str = "SELECT shard, terms FROM search_shards WHERE tenant = 
 const OF_TENANT: &str = "SELECT shard, terms, first_pk, coalesce(has_vocabulary = 1, 0) FROM search_shards \
     WHERE tenant = ?1 ORDER BY first_pk DESC";
 
+/// A shard that has terms in a vocabulary, all or some of them, is to leave it.
 const ADD: &str = "UPDATE search_shards SET terms = terms + ?2, \
     has_vocabulary = iif(has_vocabulary = 1 OR has_vocabulary = 0 AND vocabulary_end <> '', 2, has_vocabulary), \
     vocabulary_end = iif(has_vocabulary = 2, vocabulary_end, '') WHERE shard = ?1";
 
-/// A shard whose terms are to be removed from a vocabulary is deleted after that.
+/// A shard that has terms in a vocabulary is deleted once it has left it.
 const DELETE_EMPTY: &str =
     "DELETE FROM search_shards WHERE shard = ?1 AND terms <= 0 AND coalesce(has_vocabulary, 0) = 0";
 

@@ -9,6 +9,11 @@ use crate::{
     vocabularies::{built, fill_shard},
 };
 
+/// Reverts the migration `vocabularies_of_shards`.
+const WITHOUT_VOCABULARIES: &str = "DROP TABLE search_terms; DROP TABLE search_vocabulary; \
+    DROP INDEX search_shards_without_vocabulary; ALTER TABLE search_shards DROP COLUMN has_vocabulary; \
+    ALTER TABLE search_shards DROP COLUMN vocabulary_end";
+
 /// Makes the file one of the version before, with an index that holds copies of the terms.
 fn downgrade(path: &Path) {
     let initial = include_str!("../../migrations/0001_initial.sql");
@@ -21,10 +26,7 @@ fn downgrade(path: &Path) {
          INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
          INSERT INTO search (rowid, terms, shard, seq, created_at)
          SELECT message_pk, char(10, 10, 10) || '1.copied' || char(10) || '.1', 1, seq, created_at FROM messages;
-         DROP TABLE search_terms; DROP TABLE search_vocabulary; DROP INDEX search_shards_without_vocabulary;
-         ALTER TABLE search_shards DROP COLUMN has_vocabulary;
-         ALTER TABLE search_shards DROP COLUMN vocabulary_end;
-         DROP TRIGGER audit_has_no_gaps; {};
+         {WITHOUT_VOCABULARIES}; DROP TRIGGER audit_has_no_gaps; {};
          DELETE FROM migrations WHERE id > 1; PRAGMA user_version = 1",
         &initial[begin..end],
         &initial[initial.find("CREATE TRIGGER audit_has_no_gaps").unwrap()..]
@@ -70,12 +72,9 @@ async fn vocabularies_are_built_for_an_index_of_the_version_before() {
     assert_eq!(ids(&other, "needle", of_other).await, ["c"]);
     db.close().await.unwrap();
     let file = rusqlite::Connection::open(&path).unwrap();
-    file.execute_batch(
-        "DROP TABLE search_terms; DROP TABLE search_vocabulary; DROP INDEX search_shards_without_vocabulary;
-         ALTER TABLE search_shards DROP COLUMN has_vocabulary;
-         ALTER TABLE search_shards DROP COLUMN vocabulary_end;
-         DELETE FROM migrations WHERE id > 4; PRAGMA user_version = 4",
-    )
+    file.execute_batch(&format!(
+        "{WITHOUT_VOCABULARIES}; DELETE FROM migrations WHERE id > 4; PRAGMA user_version = 4"
+    ))
     .unwrap();
     drop(file);
     let db = open(&path, true).await;
