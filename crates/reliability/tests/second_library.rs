@@ -114,12 +114,17 @@ async fn a_second_library_that_writes_between_checkpoints_damages_nothing() {
     add(&db, "first").await;
     db.close().await.unwrap();
     Connection::open(&path).unwrap().execute("CREATE TABLE host (n INTEGER PRIMARY KEY)", []).unwrap();
-    // The first checkpoint waits until the host has written everything.
+    // The first checkpoint waits until the host has written everything. The host gets more time than it has by itself
+    // between the steps in which the store takes its lock.
     let has_written = Arc::new(OnceLock::new());
     let written = Arc::clone(&has_written);
     let options = SqliteOptions::new().failpoints(move |point| {
-        if point == Failpoint::Checkpointing {
-            written.wait();
+        match point {
+            Failpoint::Checkpointing => _ = written.wait(),
+            Failpoint::Exchanging | Failpoint::Exchanged => {
+                thread::sleep(Duration::from_micros(fastrand::u64(..3000)));
+            }
+            _ => {}
         }
         Ok(())
     });

@@ -19,6 +19,9 @@ pub enum Failpoint {
     Migrating,
     /// On Linux: the connection has released its write lock, and the store has not taken its own.
     Exchanging,
+    /// On Linux: the store holds the write lock and no second SQLite library has the file open, but the store has not
+    /// checked whether another one committed meanwhile.
+    Exchanged,
     /// The writer holds the write lock, and has taken nothing from the queue.
     Begun,
     /// The writer has taken a write from the queue, and applied nothing of it.
@@ -50,9 +53,10 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All failpoints.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Migrating,
         Self::Exchanging,
+        Self::Exchanged,
         Self::Begun,
         Self::Applying,
         Self::Applied,

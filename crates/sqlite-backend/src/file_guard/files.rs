@@ -153,17 +153,14 @@ impl Files {
     /// process, for any number of connections.
     pub(super) fn has_second_library(&self) -> bool {
         let mut watch = self.watch();
-        if self.has_second.load(Ordering::Relaxed) {
-            // The close of a descriptor creates no event.
+        // The close of a descriptor creates no event.
+        if self.had_second_library() || watch.is_unsure() {
             self.count();
         }
         while watch.has_news() {
             self.count();
-            if watch.is_clock() {
-                break;
-            }
         }
-        self.has_second.load(Ordering::Relaxed)
+        self.had_second_library()
     }
 
     /// Returns the result of the last count.
@@ -247,4 +244,49 @@ pub(super) fn descriptors() -> Option<Vec<Identity>> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;
     let files = entries.filter_map(Result::ok).filter_map(|entry| fs::metadata(entry.path()).ok());
     Some(files.map(|file| (file.dev(), file.ino())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::writer::with_suffix;
+
+    fn files() -> (tempfile::TempDir, Connection, Files) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
+        let [wal, index] = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
+        let identity = |path| crate::file_status::identity(path).unwrap();
+        let opened = (identity(&wal), identity(&index));
+        let files = Files::open([&path, &wal, &index], identity(&path), opened).unwrap();
+        (directory, connection, files)
+    }
+
+    /// The kernel creates the event before the process has the descriptor.
+    #[test]
+    fn a_descriptor_that_appears_after_its_event_is_counted() {
+        let (directory, _connection, files) = files();
+        let index = directory.path().join("f.db-shm");
+        drop(File::open(index).unwrap());
+        assert!(!files.has_second_library());
+        // A copy of a descriptor creates no event.
+        let copy = files.index.try_clone().unwrap();
+        assert!(files.has_second_library());
+        drop(copy);
+        assert!(!files.has_second_library());
+    }
+
+    #[test]
+    fn descriptors_are_counted_at_each_check_without_a_watch() {
+        let (_directory, _connection, files) = files();
+        *files.watch() = Watch::none();
+        assert!(!files.has_second_library());
+        let copy = files.index.try_clone().unwrap();
+        assert!(files.has_second_library());
+        drop(copy);
+        assert!(!files.has_second_library());
+    }
 }

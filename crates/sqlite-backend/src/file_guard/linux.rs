@@ -62,6 +62,11 @@ impl Drop for WriteLock {
     }
 }
 
+/// The header of the wal-index before a `BEGIN`. `None` if the files were not open, or the header could not be read.
+#[derive(Debug)]
+#[must_use = "the exchange of the lock compares it"]
+pub(crate) struct BeforeBegin(Option<((Identity, Identity), Header)>);
+
 /// A store that waits for the writer lock.
 #[derive(Debug)]
 #[must_use = "when it is dropped, the store no longer counts as waiting"]
@@ -119,8 +124,15 @@ impl FileGuard {
         Ok(())
     }
 
+    /// Reads the header of the wal-index. Called before each `BEGIN IMMEDIATE` whose lock is [exchanged](Self::exchange).
+    pub(crate) fn before_begin(&self) -> BeforeBegin {
+        let read = |files: &Shared| Some((files.opened, Header::read(&files.index).ok()?));
+        BeforeBegin(self.files().as_ref().and_then(read))
+    }
+
     /// Exchanges the writer lock that the connection took by `BEGIN IMMEDIATE` for one that no other library drops. The
-    /// transaction must have written nothing. `opened` names the WAL and its index that the connection has open.
+    /// transaction must have written nothing. `before` was read before the `BEGIN`; `opened` names the WAL and its
+    /// index that the connection has open.
     ///
     /// # Errors
     /// The transaction has ended: a second library has the file open, another writer was faster, or the WAL is not what
@@ -128,6 +140,7 @@ impl FileGuard {
     pub(crate) fn exchange(
         self: &Arc<Self>,
         connection: &Connection,
+        before: &BeforeBegin,
         opened: Option<(Identity, Identity)>,
     ) -> Result<WriteLock, EngineError> {
         let mut lock = WriteLock(None);
@@ -139,7 +152,7 @@ impl FileGuard {
             tracing::warn!(target: "throughline_sqlite", %error, "no lock keeps a second SQLite library out");
         }
         let Some(shared) = files.as_ref() else { return Ok(lock) };
-        let exchanged = self.exchange_on(shared, connection, &mut lock);
+        let exchanged = self.exchange_on(shared, connection, before, &mut lock);
         // The drop of `lock` comes later and needs them.
         drop(files);
         if exchanged.is_err() {
@@ -156,10 +169,9 @@ impl FileGuard {
         self: &Arc<Self>,
         files: &Files,
         connection: &Connection,
+        before: &BeforeBegin,
         lock: &mut WriteLock,
     ) -> Result<(), EngineError> {
-        let header = || Header::read(&files.index).map_err(EngineError::lock);
-        let before = header()?;
         lock::drop_posix(&files.index, lock::WRITER).map_err(EngineError::lock)?;
         let reached = self.failpoints.reach(Failpoint::Exchanging, connection);
         files.exclude().map_err(|error| {
@@ -167,13 +179,18 @@ impl FileGuard {
         })?;
         lock.0 = Some(Arc::clone(self));
         reached?;
-        if header()? != before {
-            return Err(EngineError::Overtaken);
-        }
         if files.has_second_library() {
             return Err(EngineError::SecondLibrary);
         }
-        expect_own(&files.wal, &before)
+        self.failpoints.reach(Failpoint::Exchanged, connection)?;
+        // A second library that began before the exchange can commit at any time after `BEGIN` compared SQLite's copy of
+        // the header, and close the file before the check above. So this is compared with the header of before the
+        // `BEGIN`, and not before the check.
+        let header = Header::read(&files.index).map_err(EngineError::lock)?;
+        if before.0 != Some((files.opened, header)) {
+            return Err(EngineError::Overtaken);
+        }
+        expect_own(&files.wal, &header)
     }
 
     /// Returns whether another process, or another store of this one, holds the writer lock. It is not held if SQLite
@@ -292,6 +309,7 @@ mod tests {
         connection: Connection,
         failpoints: Failpoints,
         guard: Arc<FileGuard>,
+        before: BeforeBegin,
         /// The number of rollbacks of SQLite.
         rolled_back: Arc<AtomicU32>,
     }
@@ -310,20 +328,41 @@ mod tests {
                 count.fetch_add(1, Ordering::SeqCst);
             }))
             .unwrap();
+        let before = guard.before_begin();
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        Begun { _directory: directory, path, connection, failpoints, guard, rolled_back }
+        Begun { _directory: directory, path, connection, failpoints, guard, before, rolled_back }
+    }
+
+    fn index_of(path: &Path) -> File {
+        File::options().read(true).write(true).open(with_suffix(path, "-shm")).unwrap()
+    }
+
+    /// Changes the header as a commit of a second library does.
+    fn count_a_commit(index: &File) {
+        // The commit counter, in both copies of the header.
+        for at in [8, 48 + 8] {
+            index.write_all_at(&[0xa5; 4], at).unwrap();
+        }
     }
 
     impl Begun {
         fn exchange(&self) -> Result<WriteLock, EngineError> {
-            self.guard.exchange(&self.connection, None)
+            self.guard.exchange(&self.connection, &self.before, None)
         }
 
-        /// Runs `act` after SQLite's lock is released and before the store's lock is taken.
-        fn in_the_exchange(&self, act: impl Fn(File) + Send + Sync + 'static) {
-            let index = with_suffix(&self.path, "-shm");
-            self.failpoints.set(move |_, _| {
-                act(File::options().read(true).write(true).open(&index).unwrap());
+        /// Begins another transaction after the first one has ended.
+        fn begin_again(&mut self) {
+            self.before = self.guard.before_begin();
+            self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        }
+
+        /// Runs `act` with the wal-index at a point of the exchange.
+        fn at(&self, at: Failpoint, act: impl Fn(File) + Send + Sync + 'static) {
+            let path = self.path.clone();
+            self.failpoints.set(move |point, _| {
+                if point == at {
+                    act(index_of(&path));
+                }
                 Ok(())
             });
         }
@@ -383,32 +422,50 @@ mod tests {
         assert!(!begun.guard.is_locked());
     }
 
-    #[test]
-    fn a_transaction_that_began_before_another_commit_is_ended_and_its_lock_released() {
-        let begun = begun();
-        begun.in_the_exchange(|index| {
-            // The commit counter, in both copies of the header.
-            for at in [8, 48 + 8] {
-                index.write_all_at(&[0xa5; 4], at).unwrap();
-            }
-        });
+    fn expect_overtaken(begun: &Begun) {
         assert!(matches!(begun.exchange(), Err(EngineError::Overtaken)));
         begun.expect_ended_without_a_rollback();
         assert!(!begun.guard.is_locked());
+    }
+
+    #[test]
+    fn a_transaction_that_began_before_another_commit_is_ended_and_its_lock_released() {
+        for at in [Failpoint::Exchanging, Failpoint::Exchanged] {
+            let begun = begun();
+            begun.at(at, |index| count_a_commit(&index));
+            expect_overtaken(&begun);
+        }
+    }
+
+    /// SQLite compared its copy of the header in `BEGIN`. The second library has closed the file.
+    #[test]
+    fn a_transaction_is_ended_if_a_second_library_committed_before_the_exchange() {
+        let begun = begun();
+        count_a_commit(&index_of(&begun.path));
+        expect_overtaken(&begun);
+    }
+
+    #[test]
+    fn a_transaction_is_ended_if_the_files_were_opened_after_its_begin() {
+        let mut begun = begun();
+        begun.connection.execute_batch("COMMIT").unwrap();
+        *begun.guard.files() = None;
+        begun.begin_again();
+        expect_overtaken(&begun);
+        begun.begin_again();
+        drop(begun.exchange().unwrap());
     }
 
     /// The other writer has restarted the WAL and committed fewer frames than the connection knows. It appends the next
     /// ones at the moment when the transaction ends.
     #[test]
     fn a_transaction_whose_lock_another_writer_took_is_ended_and_leaves_that_lock_and_the_index() {
-        let begun = begun();
-        begun
-            .connection
-            .execute_batch("INSERT INTO t VALUES (zeroblob(50000)); COMMIT; BEGIN IMMEDIATE")
-            .unwrap();
+        let mut begun = begun();
+        begun.connection.execute_batch("INSERT INTO t VALUES (zeroblob(50000)); COMMIT").unwrap();
+        begun.begin_again();
         let other = Arc::new(Mutex::new(None));
         let taken = Arc::clone(&other);
-        begun.in_the_exchange(move |index| {
+        begun.at(Failpoint::Exchanging, move |index| {
             lock::exclude(&index, lock::WRITER).unwrap();
             // The last committed frame, in both copies of the header.
             for at in [16, 48 + 16] {
@@ -430,12 +487,16 @@ mod tests {
 
     #[test]
     fn a_connection_that_lost_the_lock_reads_the_commits_of_the_other_writer() {
-        let begun = begun();
-        let rows = || begun.connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
-        assert_eq!(rows().unwrap(), 0);
+        let mut begun = begun();
+        let rows = |begun: &Begun| {
+            let count: i64 =
+                begun.connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+            count
+        };
+        assert_eq!(rows(&begun), 0);
         let other = Arc::new(Mutex::new(None));
         let taken = Arc::clone(&other);
-        begun.in_the_exchange(move |index| {
+        begun.at(Failpoint::Exchanging, move |index| {
             lock::exclude(&index, lock::WRITER).unwrap();
             *taken.lock().unwrap() = Some(index);
         });
@@ -443,11 +504,11 @@ mod tests {
         drop(other.lock().unwrap().take());
         begun.failpoints.set(|_, _| Ok(()));
         Connection::open(&begun.path).unwrap().execute("INSERT INTO t VALUES (1)", []).unwrap();
-        begun.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        begun.begin_again();
         let _lock = begun.exchange().unwrap();
-        assert_eq!(rows().unwrap(), 1);
+        assert_eq!(rows(&begun), 1);
         begun.connection.execute_batch("INSERT INTO t VALUES (2); COMMIT").unwrap();
-        assert_eq!(rows().unwrap(), 2);
+        assert_eq!(rows(&begun), 2);
     }
 
     #[test]

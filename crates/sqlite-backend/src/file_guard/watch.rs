@@ -20,8 +20,10 @@ use nix::{
 };
 use throughline_core::backend::{Inherit, PerProcess};
 
-/// How long a count of the descriptors is valid if no watch can be set.
-const FRESH: Duration = Duration::from_millis(10);
+/// How long after an event a count of the descriptors can miss the one that was opened. The kernel creates the event
+/// before the process has the descriptor: of 300,000 counts right after an event 50 missed it (Linux 6.18), and a
+/// thread can lose the processor between the two.
+const UNSURE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
 struct Watches {
@@ -101,48 +103,58 @@ fn set_all(watches: &[Weak<AtomicBool>]) {
 
 /// Reports whether a program opened the index since the last check.
 #[derive(Debug)]
-pub(super) enum Watch {
-    Events {
-        descriptor: WatchDescriptor,
-        news: Arc<AtomicBool>,
-    },
-    /// No watch could be set: the store counts the descriptors again after a while.
-    Clock(Option<Instant>),
+pub(super) struct Watch {
+    /// `None` if no watch could be set.
+    events: Option<Events>,
+    last_event: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Events {
+    descriptor: WatchDescriptor,
+    news: Arc<AtomicBool>,
 }
 
 impl Watch {
     pub(super) fn on(index: &Path) -> Self {
-        match WATCHES.lock().add(index) {
-            Ok((descriptor, news)) => Self::Events { descriptor, news },
-            Err(_) => Self::Clock(None),
+        let events = WATCHES.lock().add(index).ok();
+        let events = events.map(|(descriptor, news)| Events { descriptor, news });
+        Self { events, last_event: None }
+    }
+
+    /// Creates one that reports nothing, as where the user has no `inotify` instance left.
+    #[cfg(test)]
+    pub(super) const fn none() -> Self {
+        Self { events: None, last_event: None }
+    }
+
+    /// Returns whether a program may have opened the index although there is no event.
+    pub(super) fn is_unsure(&mut self) -> bool {
+        if self.last_event.is_some_and(|at| at.elapsed() >= UNSURE) {
+            self.last_event = None;
         }
+        self.events.is_none() || self.last_event.is_some()
     }
 
-    pub(super) const fn is_clock(&self) -> bool {
-        matches!(self, Self::Clock(_))
-    }
-
+    /// Returns whether there is an event since the last call.
     pub(super) fn has_news(&mut self) -> bool {
-        if let Self::Events { news, .. } = self {
-            if WATCHES.lock().take_events().is_ok() {
-                return news.swap(false, Ordering::Relaxed);
-            }
-            *self = Self::Clock(None);
-        }
-        let Self::Clock(counted) = self else { return false };
-        let has_news = counted.is_none_or(|at| at.elapsed() >= FRESH);
+        let Some(events) = &self.events else { return false };
+        let has_news = if WATCHES.lock().take_events().is_ok() {
+            events.news.swap(false, Ordering::Relaxed)
+        } else {
+            self.events = None;
+            true
+        };
         if has_news {
-            *counted = Some(Instant::now());
+            self.last_event = Some(Instant::now());
         }
         has_news
     }
 }
 
-impl Drop for Watch {
+impl Drop for Events {
     fn drop(&mut self) {
-        if let Self::Events { descriptor, news } = self {
-            WATCHES.lock().remove(*descriptor, news);
-        }
+        WATCHES.lock().remove(self.descriptor, &self.news);
     }
 }
 

@@ -188,6 +188,7 @@ impl Worker {
         }
         let Some(connection) = &self.connection else { unreachable!("it was opened above") };
         self.health_state.begin_step(WriterStep::Begin);
+        let before = self.guard.before_begin();
         let mut begin = || -> rusqlite::Result<()> {
             self.page_cache_reserve.make(connection)?;
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -209,7 +210,7 @@ impl Worker {
                 NotBegun::Engine(error)
             },
         )?;
-        self.guard.exchange(connection, self.file_identity.opened()).map_err(|error| {
+        self.guard.exchange(connection, &before, self.file_identity.opened()).map_err(|error| {
             self.file_identity.failed(&error);
             NotBegun::Engine(error)
         })
@@ -245,10 +246,11 @@ pub(super) fn begin_own<'a>(
     if guard.still_has_second_library() {
         return Err(EngineError::SecondLibrary);
     }
+    let before = guard.before_begin();
     execute(connection, "BEGIN IMMEDIATE")?;
     // No lock was exchanged: the connection holds SQLite's.
     file_identity.expect_file().inspect_err(|_| drop(execute(connection, "ROLLBACK")))?;
-    let lock = guard.exchange(connection, file_identity.opened())?;
+    let lock = guard.exchange(connection, &before, file_identity.opened())?;
     Ok(OwnTransaction { connection, _lock: lock })
 }
 
