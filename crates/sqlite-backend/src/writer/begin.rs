@@ -20,10 +20,6 @@ use crate::{
     pause,
 };
 
-/// How long the lock may be held, if not by another process, before the writer considers it stuck. No transaction of
-/// another store in this process takes as long.
-const STUCK_AFTER: Duration = Duration::from_secs(1);
-
 /// How long the writer waits for readers, to close their connections.
 const READERS_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -97,7 +93,7 @@ impl Worker {
             self.health_state.end_step();
             let not_begun = match begun {
                 Ok(lock) => {
-                    self.busy_since = None;
+                    self.stuck_lock.reset();
                     if self.has_second_library {
                         self.set_second_library(false);
                     }
@@ -142,7 +138,7 @@ impl Worker {
             }
             if self.queue.is_empty() {
                 // The writer checks the lock again only when the next write arrives.
-                self.busy_since = None;
+                self.stuck_lock.reset();
                 return None;
             }
             thread::sleep(pause);
@@ -161,11 +157,10 @@ impl Worker {
     /// could not take or release stays held until no connection of this process has the file open. In that case the
     /// writer closes all connections of the store, also those of the readers.
     pub(super) fn handle_held_lock(&mut self) {
-        let since = *self.busy_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < STUCK_AFTER || self.guard.is_written_elsewhere() != Some(false) {
+        if !self.stuck_lock.is_stuck(self.guard.is_written_elsewhere(), Instant::now()) {
             return;
         }
-        self.busy_since = None;
+        self.stuck_lock.reset();
         self.close_connections();
         self.failed(&EngineError::LockStuck);
     }

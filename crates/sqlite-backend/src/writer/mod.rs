@@ -18,6 +18,7 @@ mod lock_yield;
 mod lost;
 mod progress;
 mod space;
+mod stuck_lock;
 mod submission;
 #[cfg(test)]
 mod tests;

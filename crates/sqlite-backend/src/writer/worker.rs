@@ -21,6 +21,7 @@ use super::{
     lost::checkpoint_into_file,
     progress::Progress,
     space::Space,
+    stuck_lock::StuckLock,
     transaction::execute,
     wal::{TRUNCATE, Wal, path_of, run_checkpoint},
 };
@@ -88,8 +89,7 @@ pub(super) struct Worker {
     /// The result of the last check.
     pub(super) has_second_library: bool,
     pub(super) reader_barrier: Arc<ReaderBarrier>,
-    /// The time since which each attempt to begin has found the lock held.
-    pub(super) busy_since: Option<Instant>,
+    pub(super) stuck_lock: StuckLock,
     pub(super) lock_yield: LockYield,
     /// The name of this writer in the file.
     pub(super) id: i64,
@@ -153,7 +153,7 @@ impl Worker {
             guard,
             has_second_library: false,
             reader_barrier,
-            busy_since: None,
+            stuck_lock: StuckLock::default(),
             lock_yield: LockYield::default(),
             space: Space::new(&path, options.free_space_floor),
             failure_tracker: FailureTracker::default(),
@@ -512,7 +512,7 @@ impl Worker {
         match probed {
             Ok(connection) => {
                 self.set_connection(connection);
-                self.busy_since = None;
+                self.stuck_lock.reset();
                 self.failure_tracker.record_success(&self.health_state);
             }
             Err(error) => {
