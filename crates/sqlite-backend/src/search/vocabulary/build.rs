@@ -91,6 +91,7 @@ mod tests {
     use super::*;
     use crate::search::{
         state,
+        step::Step,
         vocabulary::{
             row,
             tests::{add_shard, empty},
@@ -128,6 +129,22 @@ mod tests {
     fn progress(db: &Connection, shard: i64) -> (Option<bool>, String) {
         let sql = "SELECT has_vocabulary, vocabulary_end FROM search_shards WHERE shard = ?1";
         db.query_row(sql, [shard], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    }
+
+    #[test]
+    fn a_shard_is_added_when_the_index_has_all_changes() {
+        let db = empty();
+        db.execute_batch(
+            "UPDATE search_state SET complete = 1; INSERT INTO search_replaced VALUES (9, 'sea')",
+        )
+        .unwrap();
+        add_shard(&db, 1, "a", "wave", Some(0));
+        add_shard(&db, 2, "a", "last", None);
+        let step = Step::take(&db, true, None).unwrap();
+        assert!(step.more && !step.lacks_vocabularies);
+        assert_eq!((vocabulary(&db, "a"), progress(&db, 1).0), (BTreeMap::new(), Some(false)));
+        while Step::take(&db, true, None).unwrap().lacks_vocabularies {}
+        assert_eq!(vocabulary(&db, "a"), BTreeMap::from([("wave".to_owned(), vec![1])]));
     }
 
     #[test]
