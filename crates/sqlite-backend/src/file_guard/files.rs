@@ -153,11 +153,10 @@ impl Files {
     /// process, for any number of connections.
     pub(super) fn has_second_library(&self) -> bool {
         let mut watch = self.watch();
-        // The close of a descriptor creates no event.
-        if self.had_second_library() || watch.is_unsure() {
-            self.count();
-        }
-        while watch.has_news() {
+        let has_news = watch.has_news();
+        // The close of a descriptor creates no event. One count is enough: a library that opens the index from now on
+        // takes no lock that the store holds.
+        if has_news || self.had_second_library() || watch.is_unsure() {
             self.count();
         }
         self.had_second_library()

@@ -10,14 +10,14 @@
 //! - a shared lock on the bytes by which SQLite determines whether it is the last user, in the file and in the `-shm`,
 //!   while the store is open: no other library deletes the WAL or resets its index;
 //! - the writer lock, in each transaction. SQLite takes it first, by `BEGIN IMMEDIATE`. The store then exchanges it for
-//!   an OFD lock, and the header of the wal-index shows whether another writer committed between the two.
+//!   an OFD lock, and the header of the wal-index shows whether another writer committed since before the `BEGIN`.
 //!
 //! While the store runs a checkpoint, no other library opens the `-shm`. After a failed sync of the file, the next
 //! checkpoint copies all pages of the WAL again.
 //!
 //! Locks do not reveal a library that began before the exchange. So a transaction continues only while no second
-//! library has the `-shm` open. A watch (`inotify`) reports whether a program opened it since the last check; only then
-//! the store counts the descriptors of the process.
+//! library has the `-shm` open. A watch (`inotify`) reports whether a program opened it. The store counts the descriptors
+//! of the process after that, as long as a second library is there, and at each check without a watch.
 //!
 //! Systems other than Linux have no such locks, and this module does nothing there.
 

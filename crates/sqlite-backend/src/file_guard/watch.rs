@@ -128,7 +128,7 @@ impl Watch {
         Self { events: None, last_event: None }
     }
 
-    /// Returns whether a program may have opened the index although there is no event.
+    /// Returns whether a program may have opened the index although the last check found no event.
     pub(super) fn is_unsure(&mut self) -> bool {
         if self.last_event.is_some_and(|at| at.elapsed() >= UNSURE) {
             self.last_event = None;
@@ -136,15 +136,15 @@ impl Watch {
         self.events.is_none() || self.last_event.is_some()
     }
 
-    /// Returns whether there is an event since the last call.
+    /// Returns whether there is an event since the last call. False if there is no watch: it is
+    /// [unsure](Self::is_unsure) then.
     pub(super) fn has_news(&mut self) -> bool {
         let Some(events) = &self.events else { return false };
-        let has_news = if WATCHES.lock().take_events().is_ok() {
-            events.news.swap(false, Ordering::Relaxed)
-        } else {
+        if WATCHES.lock().take_events().is_err() {
             self.events = None;
-            true
-        };
+            return false;
+        }
+        let has_news = events.news.swap(false, Ordering::Relaxed);
         if has_news {
             self.last_event = Some(Instant::now());
         }

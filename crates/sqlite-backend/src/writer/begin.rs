@@ -48,6 +48,11 @@ impl NotBegun {
         matches!(self, Self::Engine(error) if error.is_second_library())
     }
 
+    /// Returns whether SQLite took the lock, so that it is not stuck.
+    fn had_lock(&self) -> bool {
+        matches!(self, Self::Engine(EngineError::Overtaken))
+    }
+
     /// Returns whether the reason counts as a failure of the writer.
     fn counts_as_failure(&self) -> bool {
         match self {
@@ -103,6 +108,9 @@ impl Worker {
             };
             if not_begun.is_second_library() {
                 self.set_second_library(true);
+                self.stuck_lock.reset();
+            } else if not_begun.had_lock() {
+                self.stuck_lock.reset();
             } else if not_begun.is_busy() {
                 self.handle_held_lock();
             }
