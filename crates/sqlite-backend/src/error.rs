@@ -124,8 +124,12 @@ impl EngineError {
 
     /// Returns whether another connection holds the lock at the moment.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(self, Self::Overtaken | Self::SecondLibrary)
-            || self.code().is_some_and(|code| matches!(code & 0xff, 5 | 6))
+        matches!(self, Self::Overtaken | Self::SecondLibrary) || self.is_held_lock()
+    }
+
+    /// Returns whether SQLite tried to take the lock and could not.
+    pub(crate) fn is_held_lock(&self) -> bool {
+        self.code().is_some_and(|code| matches!(code & 0xff, ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED))
     }
 
     /// Returns whether a second SQLite library in the process blocks the store at the moment.

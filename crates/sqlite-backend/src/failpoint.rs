@@ -20,7 +20,7 @@ pub enum Failpoint {
     /// On Linux: the connection has released its write lock, and the store has not taken its own.
     Exchanging,
     /// On Linux: the store holds the write lock and no second SQLite library has the file open, but the store has not
-    /// checked whether another one committed meanwhile.
+    /// checked whether another writer committed since before the transaction began.
     Exchanged,
     /// The writer holds the write lock, and has taken nothing from the queue.
     Begun,

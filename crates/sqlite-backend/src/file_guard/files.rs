@@ -154,8 +154,8 @@ impl Files {
     pub(super) fn has_second_library(&self) -> bool {
         let mut watch = self.watch();
         let has_news = watch.has_news();
-        // The close of a descriptor creates no event. One count is enough: a library that opens the index from now on
-        // takes no lock that the store holds.
+        // The close of a descriptor creates no event. One count is enough, and others that open the index all the time do
+        // not delay the store: a library that opens it from now on is kept out by the locks that the store holds.
         if has_news || self.had_second_library() || watch.is_unsure() {
             self.count();
         }

@@ -183,9 +183,9 @@ impl FileGuard {
             return Err(EngineError::SecondLibrary);
         }
         self.failpoints.reach(Failpoint::Exchanged, connection)?;
-        // A second library that began before the exchange can commit at any time after `BEGIN` compared SQLite's copy of
-        // the header, and close the file before the check above. So this is compared with the header of before the
-        // `BEGIN`, and not before the check.
+        // A second library that holds the lock of before the exchange can commit as soon as `BEGIN` has compared SQLite's
+        // copy of the header. So the first header is read before the `BEGIN`. The library can close the file before the
+        // check above, which then does not see it. So the second header is read after the check.
         let header = Header::read(&files.index).map_err(EngineError::lock)?;
         if before.0 != Some((files.opened, header)) {
             return Err(EngineError::Overtaken);

@@ -27,6 +27,10 @@ pub(crate) struct WriteLock;
 #[must_use = "when it is dropped, others can open the store"]
 pub(crate) struct CheckpointLock;
 
+/// Nothing is compared.
+#[derive(Debug)]
+pub(crate) struct BeforeBegin;
+
 #[derive(Debug)]
 pub(crate) struct Waiting;
 
@@ -45,9 +49,14 @@ impl FileGuard {
         self.has_lost_copies.load(Ordering::Relaxed)
     }
 
+    pub(crate) const fn before_begin(&self) -> BeforeBegin {
+        BeforeBegin
+    }
+
     pub(crate) const fn exchange(
         self: &Arc<Self>,
         _: &Connection,
+        _: &BeforeBegin,
         _: Option<(Identity, Identity)>,
     ) -> Result<WriteLock, EngineError> {
         Ok(WriteLock)
@@ -60,10 +69,6 @@ impl FileGuard {
 
     pub(crate) const fn still_has_second_library(&self) -> bool {
         false
-    }
-
-    pub(crate) const fn may_checkpoint(&self) -> Result<bool, EngineError> {
-        Ok(true)
     }
 
     pub(crate) fn lock_for_checkpoint(self: &Arc<Self>) -> Result<Option<CheckpointLock>, EngineError> {

@@ -48,11 +48,6 @@ impl NotBegun {
         matches!(self, Self::Engine(error) if error.is_second_library())
     }
 
-    /// Returns whether SQLite took the lock, so that it is not stuck.
-    fn had_lock(&self) -> bool {
-        matches!(self, Self::Engine(EngineError::Overtaken))
-    }
-
     /// Returns whether the reason counts as a failure of the writer.
     fn counts_as_failure(&self) -> bool {
         match self {
@@ -106,13 +101,10 @@ impl Worker {
                 }
                 Err(not_begun) => not_begun,
             };
-            if not_begun.is_second_library() {
-                self.set_second_library(true);
-                self.stuck_lock.reset();
-            } else if not_begun.had_lock() {
-                self.stuck_lock.reset();
-            } else if not_begun.is_busy() {
-                self.handle_held_lock();
+            if let NotBegun::Engine(error) = &not_begun
+                && error.is_busy()
+            {
+                self.handle_busy(error);
             }
             if let Some(error) = not_begun.engine() {
                 if error.is_unreadable() {
@@ -161,11 +153,15 @@ impl Worker {
         }
     }
 
-    /// Handles a held lock. Another writer holds it for moments, another process possibly for long. A lock that SQLite
-    /// could not take or release stays held until no connection of this process has the file open. In that case the
-    /// writer closes all connections of the store, also those of the readers.
-    pub(super) fn handle_held_lock(&mut self) {
-        if !self.stuck_lock.is_stuck(self.guard.is_written_elsewhere(), Instant::now()) {
+    /// Handles an attempt to begin that found the store busy. Another writer holds the lock for moments, another process
+    /// possibly for long. A lock that SQLite could not take or release stays held until no connection of this process has
+    /// the file open. In that case the writer closes all connections of the store, also those of the readers.
+    pub(super) fn handle_busy(&mut self, error: &EngineError) {
+        if error.is_second_library() {
+            self.set_second_library(true);
+        }
+        let guard = &self.guard;
+        if !self.stuck_lock.is_stuck(error, || guard.is_written_elsewhere(), Instant::now()) {
             return;
         }
         self.stuck_lock.reset();

@@ -517,8 +517,8 @@ impl Worker {
             }
             Err(error) => {
                 let engine = error.engine();
-                if engine.is_some_and(|engine| engine.is_busy() && !engine.is_second_library()) {
-                    self.handle_held_lock();
+                if let Some(busy) = engine.filter(|engine| engine.is_busy()) {
+                    self.handle_busy(busy);
                 }
                 if engine.is_some_and(EngineError::is_lock) {
                     self.failure_tracker.record_lock_failure();
