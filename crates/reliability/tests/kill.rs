@@ -113,7 +113,7 @@ fn through(point: Failpoint, random: &mut fastrand::Rng, job: Job) -> Job {
     let hit = |hit| Some(Interference { point, hit, then: Then::Kill });
     match point {
         // Once in the life of a file, or of a store.
-        Failpoint::Migrating | Failpoint::Closing => Job { interference: hit(1), ..job },
+        Failpoint::Opening | Failpoint::Migrating | Failpoint::Closing => Job { interference: hit(1), ..job },
         Failpoint::Checkpointing => Job { stays: true, interference: hit(1), ..job },
         // The contents of deleted messages.
         Failpoint::Collecting => Job { blobs: true, stays: true, interference: hit(1), ..job },

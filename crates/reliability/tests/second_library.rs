@@ -2,7 +2,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, mpsc},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -309,4 +313,62 @@ async fn the_linked_library_is_not_reported_as_a_second_one() {
     assert_eq!(host.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0)).unwrap(), 21);
     drop(host);
     expect_whole(&path, 21).await;
+}
+
+/// The host closes the file again and again, at any moment of the opening too. As SQLite closes a file whose last user it
+/// takes itself for, it removes the WAL.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_opened_while_a_second_library_closes_the_file_loses_nothing() {
+    const ROUNDS: usize = 30;
+    let Some(library) = second_library() else { return };
+    let (_directory, path) = file();
+    let (db, _) = open(&path).await;
+    add(&db, "first").await;
+    db.close().await.unwrap();
+    let is_done = Arc::new(AtomicBool::new(false));
+    let host = {
+        let (path, is_done) = (path.clone(), Arc::clone(&is_done));
+        thread::spawn(move || {
+            while !is_done.load(Ordering::Relaxed) {
+                let host = library.open(&path, 60_000).unwrap();
+                // It is refused if the store is being closed at this moment.
+                drop(host.execute("SELECT count(*) FROM messages"));
+                drop(host);
+                thread::sleep(Duration::from_micros(fastrand::u64(..1000)));
+            }
+        })
+    };
+    for round in 0..ROUNDS {
+        let (db, _) = open(&path).await;
+        add(&db, &format!("{round}")).await;
+        let (again, _) = open(&path).await;
+        add(&again, &format!("{round} again")).await;
+        db.close().await.unwrap();
+        add(&again, &format!("{round} at last")).await;
+        again.close().await.unwrap();
+    }
+    is_done.store(true, Ordering::Relaxed);
+    spawn_blocking(move || host.join().unwrap()).await.unwrap();
+    expect_whole(&path, 3 * ROUNDS + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_library_that_closes_the_file_during_the_opening_leaves_the_wal() {
+    let Some(library) = second_library() else { return };
+    let (_directory, path) = file();
+    let (db, _) = open(&path).await;
+    add(&db, "before").await;
+    db.close().await.unwrap();
+    let opened = path.clone();
+    let options = SqliteOptions::new().failpoints(move |point| {
+        if point == Failpoint::Opening {
+            let host = library.open(&opened, 60_000).unwrap();
+            host.execute("SELECT count(*) FROM messages").unwrap();
+        }
+        Ok(())
+    });
+    let (db, _) = open_with(options, &path).await;
+    add(&db, "after").await;
+    db.close().await.unwrap();
+    expect_whole(&path, 2).await;
 }

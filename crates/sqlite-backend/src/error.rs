@@ -32,6 +32,8 @@ pub(crate) enum EngineError {
     Elsewhere,
     #[error("begin failed: another writer took the write lock first; try again")]
     Overtaken,
+    #[error("begin failed: another writer committed first; try again")]
+    Outdated,
     #[error(
         "a second SQLite library in this process has the file open, and does not see the locks of this one: close its \
          connections, or read through the store"
@@ -124,7 +126,12 @@ impl EngineError {
 
     /// Returns whether another connection holds the lock at the moment.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(self, Self::Overtaken | Self::SecondLibrary) || self.is_held_lock()
+        matches!(self, Self::Overtaken | Self::Outdated | Self::SecondLibrary) || self.is_held_lock()
+    }
+
+    /// Returns whether another writer committed while the transaction began. The next one can begin at once.
+    pub(crate) const fn is_outdated(&self) -> bool {
+        matches!(self, Self::Outdated)
     }
 
     /// Returns whether SQLite tried to take the lock and could not.
@@ -175,7 +182,12 @@ impl EngineError {
     pub(crate) fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Elsewhere | Self::Overtaken | Self::SecondLibrary | Self::LockStuck | Self::Lock { .. }
+            Self::Elsewhere
+                | Self::Overtaken
+                | Self::Outdated
+                | Self::SecondLibrary
+                | Self::LockStuck
+                | Self::Lock { .. }
         ) || self.code().is_some_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 14 | 15))
     }
 
@@ -203,7 +215,7 @@ impl EngineError {
             Self::Sqlite { code, .. } => kind(*code),
             Self::NoReader => ErrorKind::Overloaded,
             Self::ReadTimedOut => ErrorKind::Timeout,
-            Self::Overtaken | Self::SecondLibrary | Self::Changing => ErrorKind::Busy,
+            Self::Overtaken | Self::Outdated | Self::SecondLibrary | Self::Changing => ErrorKind::Busy,
             Self::File { source } | Self::Blob { source, .. } => kind_of(source),
             Self::Caused { .. }
             | Self::ReadersClosed

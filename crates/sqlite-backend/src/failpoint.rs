@@ -15,6 +15,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Failpoint {
+    /// The store is being opened: SQLite has read the file, and the store has only the locks that it takes before that.
+    Opening,
     /// The schema of a new or older file is written, but not committed.
     Migrating,
     /// On Linux: the connection has released its write lock, and the store has not taken its own.
@@ -53,7 +55,8 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All failpoints.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::Opening,
         Self::Migrating,
         Self::Exchanging,
         Self::Exchanged,

@@ -57,7 +57,7 @@ mod tests {
                 "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS t (b BLOB); SELECT * FROM t",
             )
             .unwrap();
-        (connection, Arc::new(FileGuard::new(path, Failpoints::none())))
+        (connection, Arc::new(FileGuard::of_open_file(path, Failpoints::none())))
     }
 
     #[test]

@@ -1,30 +1,26 @@
 //! The descriptors that hold the locks, and the count of other descriptors on the same files.
 
 use std::{
-    fs::{self, File},
-    io, mem,
-    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use super::{Identity, length::FileLength, lock, scan::Scan, watch::Watch};
+use super::{Identity, descriptor::Descriptor, length::FileLength, lock, scan::Scan, watch::Watch};
 use crate::error::EngineError;
 
 /// The files of one store. All stores of the process on one file share them.
 #[derive(Debug)]
 pub(super) struct Files {
-    pub(super) database: File,
+    pub(super) database: Arc<Descriptor>,
     /// The `-shm`.
-    pub(super) index: File,
+    pub(super) index: Arc<Descriptor>,
     /// The `-wal`. SQLite holds no locks on it.
-    pub(super) wal: File,
-    pub(super) identity: Identity,
-    /// The identities of the WAL and of its index.
-    pub(super) opened: (Identity, Identity),
+    pub(super) wal: Arc<Descriptor>,
     has_second: AtomicBool,
     /// Whether a store of this process holds the writer lock on these descriptors.
     is_held: AtomicBool,
@@ -38,49 +34,30 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Opens the file, its WAL and the wal-index. It closes no descriptor of a file on which SQLite has locks.
-    pub(super) fn open(
-        [path, wal, index]: [&Path; 3],
-        identity: Identity,
-        opened: (Identity, Identity),
-    ) -> io::Result<Self> {
-        // Before the descriptors of the index are counted: the watch sees every later open.
-        let watch = Mutex::new(Watch::on(index));
-        let wal = File::open(wal)?;
-        // These two detect that the process has no descriptors left. SQLite has no locks on their file.
-        let spare = [wal.try_clone()?, wal.try_clone()?];
-        drop(spare);
-        let index = File::options().read(true).write(true).open(index)?;
-        let database = match File::open(path) {
-            Ok(database) => database,
-            Err(error) => {
-                // Closing it would drop SQLite's locks.
-                mem::forget(index);
-                return Err(error);
-            }
-        };
-        let [has_second, is_held] = [false; 2].map(AtomicBool::new);
-        let last_scan = Mutex::new(None);
-        let (checkpoints, waiting, length) = (Mutex::default(), Mutex::default(), FileLength::default());
-        Ok(Self {
+    pub(super) fn new(
+        database: Arc<Descriptor>,
+        wal: Arc<Descriptor>,
+        index: Arc<Descriptor>,
+        index_path: &Path,
+    ) -> Self {
+        Self {
             database,
             index,
             wal,
-            identity,
-            opened,
-            has_second,
-            is_held,
-            checkpoints,
-            waiting,
-            length,
-            watch,
-            last_scan,
-        })
+            has_second: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
+            checkpoints: Mutex::default(),
+            waiting: Mutex::default(),
+            length: FileLength::default(),
+            // Before the descriptors of the index are counted: the watch sees every later open.
+            watch: Mutex::new(Watch::on(index_path)),
+            last_scan: Mutex::new(None),
+        }
     }
 
-    /// Returns the files on which SQLite has locks.
-    pub(super) const fn locked(&self) -> [Identity; 2] {
-        [self.identity, self.opened.1]
+    /// Returns the identities of the WAL and of its index.
+    pub(super) fn opened(&self) -> (Identity, Identity) {
+        (self.wal.identity, self.index.identity)
     }
 
     /// Takes the shared locks. Locks that are held already stay.
@@ -169,7 +146,7 @@ impl Files {
 
     fn count(&self) {
         // One descriptor is the store's own, and one belongs to its SQLite.
-        let of_index = |open: Vec<Identity>| open.iter().filter(|file| **file == self.opened.1).count();
+        let of_index = |open: Vec<Identity>| open.iter().filter(|file| **file == self.index.identity).count();
         let has_second = descriptors().is_some_and(|open| of_index(open) > 2);
         self.has_second.store(has_second, Ordering::Relaxed);
     }
@@ -219,23 +196,6 @@ impl Files {
         }
         lock::is_held_elsewhere(&self.index, lock::WRITER)
     }
-
-    /// Closes the descriptors in a forked child, which has none of the threads that use them. The parent keeps the
-    /// locks.
-    pub(super) fn close_inherited(&self) {
-        for file in [&self.wal, &self.index, &self.database] {
-            let _ = nix::unistd::close(file.as_raw_fd());
-        }
-    }
-
-    /// Releases the shared locks, so that SQLite can determine whether it is the last user.
-    pub(super) fn unlock(&self) {
-        // A lock that cannot be released goes with the descriptors.
-        drop(lock::release(&self.database, lock::SHARED));
-        drop(lock::release(&self.index, lock::USERS));
-        *self.waiting() = 0;
-        drop(lock::release(&self.index, lock::WAITING));
-    }
 }
 
 /// Returns the files of all descriptors of this process, or `None` if the system does not report them.
@@ -247,20 +207,25 @@ pub(super) fn descriptors() -> Option<Vec<Identity>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use rusqlite::Connection;
 
     use super::*;
-    use crate::writer::with_suffix;
+    use crate::{file_guard::descriptor::Part, writer::with_suffix};
 
     fn files() -> (tempfile::TempDir, Connection, Files) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
-        let [wal, index] = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
-        let identity = |path| crate::file_status::identity(path).unwrap();
-        let opened = (identity(&wal), identity(&index));
-        let files = Files::open([&path, &wal, &index], identity(&path), opened).unwrap();
+        let open = |suffix, part| {
+            let path = with_suffix(&path, suffix);
+            let identity = crate::file_status::identity(&path).unwrap();
+            Arc::new(Descriptor::open(&path, part, identity).unwrap())
+        };
+        let [wal, index] = [open("-wal", Part::Wal), open("-shm", Part::Index)];
+        let files = Files::new(open("", Part::Database), wal, index, &with_suffix(&path, "-shm"));
         (directory, connection, files)
     }
 

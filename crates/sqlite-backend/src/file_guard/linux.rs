@@ -16,6 +16,7 @@ use super::{
     files::Files,
     index::{Header, is_checkpointed},
     lock,
+    opening::Opening,
     registry::Shared,
 };
 use crate::{
@@ -37,7 +38,9 @@ pub(crate) struct FileGuard {
     path: PathBuf,
     wal_path: PathBuf,
     index_path: PathBuf,
-    /// `None` before there is a WAL, and on a file system without such locks.
+    /// Until the files are open.
+    opening: Mutex<Option<Opening>>,
+    /// `None` before SQLite has the WAL open, and on a file system without such locks.
     files: Mutex<Option<Shared>>,
     /// The last time that the file system refused the locks.
     refused: Mutex<Option<Instant>>,
@@ -79,32 +82,73 @@ impl Drop for Waiting {
 }
 
 impl FileGuard {
-    /// Creates the guard of a file that SQLite has open in WAL mode.
+    /// Creates a guard that has no locks yet.
     pub(crate) fn new(path: &Path, failpoints: Failpoints) -> Self {
-        let guard = Self {
+        Self {
             path: path.to_owned(),
             wal_path: with_suffix(path, "-wal"),
             index_path: with_suffix(path, "-shm"),
+            opening: Mutex::new(None),
             files: Mutex::new(None),
             refused: Mutex::new(None),
             has_warned: AtomicBool::new(false),
             has_lost_copies: AtomicBool::new(false),
             failpoints,
-        };
-        if let Err(error) = guard.open(&mut guard.files(), None) {
-            tracing::debug!(target: "throughline_sqlite", %error, "no locks in addition to those of SQLite yet");
         }
-        guard
+    }
+
+    /// Takes the first locks of a file in WAL mode, before SQLite opens it: no other library in the process removes the WAL or
+    /// truncates its index from now on. Returns false if the file is not in WAL mode, and if its file system has no such locks.
+    ///
+    /// # Errors
+    /// Another user of the file has it to itself at the moment, or another thread opens it.
+    pub(crate) fn lock_before_open(&self) -> Result<bool, EngineError> {
+        let lock = || -> io::Result<Option<Opening>> {
+            let mut opening = Opening::take(&self.path)?;
+            if !opening.is_in_wal_mode(&self.path)? {
+                return Ok(None);
+            }
+            opening.lock_index(&self.path)?;
+            Ok(Some(opening))
+        };
+        match lock() {
+            Ok(opening) => {
+                let is_locked = opening.is_some();
+                *self.opening() = opening;
+                Ok(is_locked)
+            }
+            Err(error) if is_taken(&error) => Err(EngineError::Overtaken),
+            Err(error) => {
+                report_no_locks(&error);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Opens the WAL and its index, which SQLite has open, and takes the other locks.
+    pub(crate) fn open_files(&self) {
+        if let Err(error) = self.open(&mut self.files(), None) {
+            report_no_locks(&error);
+        }
+    }
+
+    fn opening(&self) -> MutexGuard<'_, Option<Opening>> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn files(&self) -> MutexGuard<'_, Option<Shared>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the identities of the WAL and of its index, if they are open.
+    pub(crate) fn opened(&self) -> Option<(Identity, Identity)> {
+        self.files().as_ref().map(|files| files.opened())
+    }
+
     /// Opens the files if they are not open yet, or are not the ones that SQLite has open. Does not try within a second
     /// of a refusal.
     fn open(&self, files: &mut Option<Shared>, opened: Option<(Identity, Identity)>) -> io::Result<()> {
-        let is_current = |files: &Shared| opened.is_none_or(|opened| opened == files.opened);
+        let is_current = |files: &Shared| opened.is_none_or(|opened| opened == files.opened());
         if files.as_ref().is_some_and(is_current) {
             return Ok(());
         }
@@ -114,9 +158,17 @@ impl FileGuard {
         if refused.is_some_and(|at| at.elapsed() < RETRY_INTERVAL) {
             return Ok(());
         }
-        let shared = Shared::open(&self.path, &self.wal_path, &self.index_path).inspect_err(|error| {
-            // A WAL that does not exist yet is no refusal.
-            if error.kind() != io::ErrorKind::NotFound {
+        let open = || -> io::Result<Shared> {
+            let mut opening = match self.opening().take() {
+                Some(opening) => opening,
+                None => Opening::take(&self.path)?,
+            };
+            opening.lock_index(&self.path)?;
+            Shared::open(opening, &self.wal_path, &self.index_path)
+        };
+        let shared = open().inspect_err(|error| {
+            // Neither a WAL that does not exist yet nor a lock that another user of the file holds is a refusal.
+            if error.kind() != io::ErrorKind::NotFound && !is_taken(error) {
                 *refused = Some(Instant::now());
             }
         })?;
@@ -125,9 +177,18 @@ impl FileGuard {
     }
 
     /// Reads the header of the wal-index. Called before each `BEGIN IMMEDIATE` whose lock is [exchanged](Self::exchange).
-    pub(crate) fn before_begin(&self) -> BeforeBegin {
-        let read = |files: &Shared| Some((files.opened, Header::read(&files.index).ok()?));
-        BeforeBegin(self.files().as_ref().and_then(read))
+    ///
+    /// # Errors
+    /// A second library has the file open. SQLite takes the lock in spite of one that the library holds, and drops that one
+    /// as it releases its own: another process could then write at the same time.
+    pub(crate) fn before_begin(&self) -> Result<BeforeBegin, EngineError> {
+        let files = self.files();
+        let Some(files) = files.as_ref() else { return Ok(BeforeBegin(None)) };
+        if files.has_second_library() {
+            return Err(EngineError::SecondLibrary);
+        }
+        let header = Header::read(&files.index).ok();
+        Ok(BeforeBegin(header.map(|header| (files.opened(), header))))
     }
 
     /// Exchanges the writer lock that the connection took by `BEGIN IMMEDIATE` for one that no other library drops. The
@@ -145,14 +206,19 @@ impl FileGuard {
     ) -> Result<WriteLock, EngineError> {
         let mut lock = WriteLock(None);
         let mut files = self.files();
-        if let Err(error) = self.open(&mut files, opened)
-            && !self.has_warned.swap(true, Ordering::Relaxed)
-        {
-            // SQLite's own locks are the only ones then.
-            tracing::warn!(target: "throughline_sqlite", %error, "no lock keeps a second SQLite library out");
-        }
-        let Some(shared) = files.as_ref() else { return Ok(lock) };
-        let exchanged = self.exchange_on(shared, connection, before, &mut lock);
+        let exchanged = match self.open(&mut files, opened) {
+            Err(error) if is_taken(&error) => Err(EngineError::Overtaken),
+            opened => {
+                if let Err(error) = opened
+                    && !self.has_warned.swap(true, Ordering::Relaxed)
+                {
+                    // SQLite's own locks are the only ones then.
+                    tracing::warn!(target: "throughline_sqlite", %error, "no lock keeps a second SQLite library out");
+                }
+                let Some(shared) = files.as_ref() else { return Ok(lock) };
+                self.exchange_on(shared, connection, before, &mut lock)
+            }
+        };
         // The drop of `lock` comes later and needs them.
         drop(files);
         if exchanged.is_err() {
@@ -187,8 +253,8 @@ impl FileGuard {
         // copy of the header. So the first header is read before the `BEGIN`. The library can close the file before the
         // check above, which then does not see it. So the second header is read after the check.
         let header = Header::read(&files.index).map_err(EngineError::lock)?;
-        if before.0 != Some((files.opened, header)) {
-            return Err(EngineError::Overtaken);
+        if before.0 != Some((files.opened(), header)) {
+            return Err(EngineError::Outdated);
         }
         expect_own(&files.wal, &header)
     }
@@ -254,11 +320,10 @@ impl FileGuard {
         self.files().as_ref().is_some_and(|files| files.is_awaited())
     }
 
-    /// Releases the locks that keep SQLite from determining that it is the last user. Called before the last connection
-    /// of the store is closed.
-    pub(crate) fn unlock(&self) {
+    /// Removes the WAL if it is empty and nobody else has the store open. Called after the last connection of the store was closed.
+    pub(crate) fn remove_wal(&self) {
         if let Some(files) = self.files().as_ref() {
-            files.unlock_if_last();
+            files.remove_wal(&self.wal_path, &self.index_path);
         }
     }
 }
@@ -267,8 +332,12 @@ fn expect_own(wal: &File, header: &Header) -> Result<(), EngineError> {
     header.fault_of(wal).map_or(Ok(()), |fault| Err(EngineError::WalReplaced { fault }))
 }
 
+fn report_no_locks(error: &io::Error) {
+    tracing::debug!(target: "throughline_sqlite", %error, "no locks in addition to those of SQLite yet");
+}
+
 fn is_taken(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied)
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// Takes the writer lock on the file at `path`, as another process does. The drop of the returned file releases it.
@@ -279,15 +348,21 @@ pub(crate) fn lock_as_another_process(path: &Path) -> File {
     index
 }
 
-/// Returns whether a store on the file at `path` has announced that it waits, as another process sees it.
+/// Returns whether a store of this process on the file at `path` waits for the writer lock.
 #[cfg(test)]
-pub(crate) fn is_announced(path: &Path) -> bool {
-    let index = File::options().read(true).write(true).open(with_suffix(path, "-shm")).unwrap();
-    lock::is_held(&index, lock::WAITING).unwrap()
+pub(crate) fn is_awaited(path: &Path) -> bool {
+    Shared::of(path).is_some_and(|files| files.is_awaited())
 }
 
 #[cfg(test)]
 impl FileGuard {
+    /// Creates the guard of a file that SQLite has open in WAL mode.
+    pub(crate) fn of_open_file(path: &Path, failpoints: Failpoints) -> Self {
+        let guard = Self::new(path, failpoints);
+        guard.open_files();
+        guard
+    }
+
     /// Returns whether any open file holds the writer lock, this store's or another.
     pub(crate) fn is_locked(&self) -> bool {
         self.files().as_ref().is_some_and(|files| lock::is_held_by_a_file(&files.index, lock::WRITER))
@@ -320,7 +395,7 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
         let failpoints = Failpoints::none();
-        let guard = Arc::new(FileGuard::new(&path, failpoints.clone()));
+        let guard = Arc::new(FileGuard::of_open_file(&path, failpoints.clone()));
         let rolled_back = Arc::<AtomicU32>::default();
         let count = Arc::clone(&rolled_back);
         connection
@@ -328,7 +403,7 @@ mod tests {
                 count.fetch_add(1, Ordering::SeqCst);
             }))
             .unwrap();
-        let before = guard.before_begin();
+        let before = guard.before_begin().unwrap();
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         Begun { _directory: directory, path, connection, failpoints, guard, before, rolled_back }
     }
@@ -352,7 +427,7 @@ mod tests {
 
         /// Begins another transaction after the first one has ended.
         fn begin_again(&mut self) {
-            self.before = self.guard.before_begin();
+            self.before = self.guard.before_begin().unwrap();
             self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         }
 
@@ -375,6 +450,11 @@ mod tests {
         fn index(&self) -> Vec<u8> {
             std::fs::read(with_suffix(&self.path, "-shm")).unwrap()
         }
+    }
+
+    /// Returns whether a store has announced that it waits, as another process sees it.
+    fn is_announced(path: &Path) -> bool {
+        lock::is_held(&index_of(path), lock::WAITING).unwrap()
     }
 
     #[test]
@@ -422,8 +502,8 @@ mod tests {
         assert!(!begun.guard.is_locked());
     }
 
-    fn expect_overtaken(begun: &Begun) {
-        assert!(matches!(begun.exchange(), Err(EngineError::Overtaken)));
+    fn expect_outdated(begun: &Begun) {
+        assert!(matches!(begun.exchange(), Err(EngineError::Outdated)));
         begun.expect_ended_without_a_rollback();
         assert!(!begun.guard.is_locked());
     }
@@ -433,7 +513,7 @@ mod tests {
         for at in [Failpoint::Exchanging, Failpoint::Exchanged] {
             let begun = begun();
             begun.at(at, |index| count_a_commit(&index));
-            expect_overtaken(&begun);
+            expect_outdated(&begun);
         }
     }
 
@@ -442,7 +522,7 @@ mod tests {
     fn a_transaction_is_ended_if_a_second_library_committed_before_the_exchange() {
         let begun = begun();
         count_a_commit(&index_of(&begun.path));
-        expect_overtaken(&begun);
+        expect_outdated(&begun);
     }
 
     #[test]
@@ -451,7 +531,7 @@ mod tests {
         begun.connection.execute_batch("COMMIT").unwrap();
         *begun.guard.files() = None;
         begun.begin_again();
-        expect_overtaken(&begun);
+        expect_outdated(&begun);
         begun.begin_again();
         drop(begun.exchange().unwrap());
     }

@@ -105,7 +105,7 @@ mod tests {
             let (in_wal, copied) = checkpoint(&connection);
             assert!(0 < copied && copied < in_wal, "{copied} of {in_wal}");
             reader.execute_batch("COMMIT").unwrap();
-            let guard = Arc::new(FileGuard::new(&path, Failpoints::none()));
+            let guard = Arc::new(FileGuard::of_open_file(&path, Failpoints::none()));
             Self { _directory: directory, database, path, connection, guard }
         }
 

@@ -24,6 +24,10 @@
 #[cfg(target_os = "linux")]
 mod checkpoint;
 #[cfg(target_os = "linux")]
+mod closing;
+#[cfg(target_os = "linux")]
+mod descriptor;
+#[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
 mod index;
@@ -35,6 +39,8 @@ mod linux;
 mod lock;
 #[cfg(target_os = "linux")]
 mod lost_copies;
+#[cfg(target_os = "linux")]
+mod opening;
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(target_os = "linux")]
@@ -55,7 +61,7 @@ pub(crate) use self::{
 
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use self::{
-    linux::{is_announced, lock_as_another_process},
+    linux::{is_awaited, lock_as_another_process},
     scan::{remember_readable, remember_unreadable, scanned_at},
 };
 

@@ -39,6 +39,16 @@ impl FileGuard {
         Self { has_lost_copies: AtomicBool::new(false) }
     }
 
+    pub(crate) const fn lock_before_open(&self) -> Result<bool, EngineError> {
+        Ok(false)
+    }
+
+    pub(crate) const fn open_files(&self) {}
+
+    pub(crate) const fn opened(&self) -> Option<(Identity, Identity)> {
+        None
+    }
+
     /// Handles a failed sync of the file: no checkpoint runs any more.
     pub(crate) fn sync_failed(&self) {
         self.has_lost_copies.store(true, Ordering::Relaxed);
@@ -49,8 +59,8 @@ impl FileGuard {
         self.has_lost_copies.load(Ordering::Relaxed)
     }
 
-    pub(crate) const fn before_begin(&self) -> BeforeBegin {
-        BeforeBegin
+    pub(crate) const fn before_begin(&self) -> Result<BeforeBegin, EngineError> {
+        Ok(BeforeBegin)
     }
 
     pub(crate) const fn exchange(
@@ -93,7 +103,8 @@ impl FileGuard {
         false
     }
 
-    pub(crate) const fn unlock(&self) {}
+    /// SQLite has removed it.
+    pub(crate) const fn remove_wal(&self) {}
 }
 
 pub(crate) fn while_none_is_closed<T>(open: impl FnOnce() -> T) -> T {

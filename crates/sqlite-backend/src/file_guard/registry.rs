@@ -15,15 +15,21 @@ use throughline_core::backend::{Inherit, PerProcess};
 
 use super::{
     Identity,
+    descriptor::{Descriptor, Part},
     files::{Files, descriptors},
+    lock,
+    opening::Opening,
 };
 use crate::file_status::identity;
 
 #[derive(Debug, Default)]
-struct Registry {
+pub(super) struct Registry {
     open: HashMap<Identity, Weak<Files>>,
-    /// The files of closed stores that something else in the process has open.
-    kept: Vec<Arc<Files>>,
+    /// The databases that a thread opens at the moment. One at a time opens a database, so that the process has one descriptor of
+    /// its index besides those of SQLite.
+    opening: HashSet<Identity>,
+    /// Descriptors of closed stores, of files that something else in the process has open. They hold no locks.
+    kept: Vec<Arc<Descriptor>>,
 }
 
 static REGISTRY: PerProcess<Registry> = PerProcess::new();
@@ -34,11 +40,11 @@ impl Inherit for Registry {
     }
 }
 
-/// All files that a store of this process has open, and those that its parent processes had open when they forked. No
+/// All files that stores of this process have open, and the databases that its parent processes had open when they forked. No
 /// system call runs under this lock, so that a fork hardly ever finds it held.
 #[derive(Debug, Default)]
 struct OpenFiles {
-    files: Vec<Weak<Files>>,
+    files: Vec<Weak<Descriptor>>,
     inherited: HashSet<Identity>,
 }
 
@@ -49,24 +55,27 @@ impl Inherit for OpenFiles {
         // A thread of the parent that holds the lock is between two memory accesses.
         let Ok(parent) = parent.try_lock() else { return Self::default() };
         let mut inherited = parent.inherited.clone();
-        for files in parent.files.iter().filter_map(Weak::upgrade) {
-            files.close_inherited();
-            inherited.insert(files.identity);
-            // Its descriptors are closed, and everything else in it belongs to the parent.
-            std::mem::forget(files);
+        for file in parent.files.iter().filter_map(Weak::upgrade) {
+            // The child has none of the threads that use it, and the parent keeps its locks.
+            let _ = nix::unistd::close(file.number());
+            if file.part == Part::Database {
+                inherited.insert(file.identity);
+            }
+            // The descriptor is closed.
+            std::mem::forget(file);
         }
         Self { files: Vec::new(), inherited }
     }
 }
 
 impl OpenFiles {
-    fn add(&mut self, files: &Arc<Files>) {
+    fn add(&mut self, file: &Arc<Descriptor>) {
         self.files.retain(|other| other.strong_count() > 0);
-        self.files.push(Arc::downgrade(files));
+        self.files.push(Arc::downgrade(file));
     }
 }
 
-fn registry() -> MutexGuard<'static, Registry> {
+pub(super) fn registry() -> MutexGuard<'static, Registry> {
     close_inherited();
     REGISTRY.lock()
 }
@@ -107,30 +116,39 @@ impl Deref for Shared {
 }
 
 impl Shared {
-    /// Opens the file at a path, its WAL and the wal-index, which SQLite has open.
-    pub(super) fn open(path: &Path, wal: &Path, index: &Path) -> io::Result<Self> {
-        let mut registry = registry();
-        registry.close_what_can_be();
-        let identity = identity(path)?;
-        let opened = (self::identity(wal)?, self::identity(index)?);
-        if let Some(files) = registry.open.get(&identity).and_then(Weak::upgrade)
-            && files.opened == opened
-        {
+    pub(super) const fn new(files: Arc<Files>) -> Self {
+        Self(Some(files))
+    }
+
+    /// Opens the WAL at a path, which SQLite has open now, in addition to the files that are locked.
+    ///
+    /// # Errors
+    /// Besides others, [`WouldBlock`](io::ErrorKind::WouldBlock): these are not the files at the paths.
+    pub(super) fn open(mut opening: Opening, wal: &Path, index: &Path) -> io::Result<Self> {
+        let replaced = || io::Error::from(io::ErrorKind::WouldBlock);
+        let opened = (identity(wal)?, identity(index)?);
+        if let Some(files) = opening.of_another_store() {
+            if files.opened() != opened {
+                return Err(replaced());
+            }
             // A store that is closing may have released them.
             files.lock()?;
-            return Ok(Self(Some(files)));
+            return Ok(files);
         }
-        let is_same = |files: &Arc<Files>| files.identity == identity && files.opened == opened;
-        let files = match registry.kept.iter().position(is_same) {
-            Some(at) => registry.kept.swap_remove(at),
-            None => {
-                let files = Arc::new(Files::open([path, wal, index], identity, opened)?);
-                OPEN_FILES.lock().add(&files);
-                files
-            }
+        // The drop of `opening` comes later and needs it.
+        let mut registry = registry();
+        let wal = registry.descriptor(wal, Part::Wal, opened.0)?;
+        let Some((database, locked)) = opening.into_own() else { return Err(replaced()) };
+        let identity = database.identity;
+        registry.end_opening(identity);
+        let Some(locked) = locked else {
+            registry.keep(&database, None);
+            return Err(replaced());
         };
-        if let Err(error) = files.lock() {
-            registry.kept.push(files);
+        let files = Arc::new(Files::new(database, wal, locked, index));
+        let locked = if files.opened() == opened { files.lock() } else { Err(replaced()) };
+        if let Err(error) = locked {
+            registry.keep(&files.database, Some(&files.index));
             return Err(error);
         }
         registry.open.insert(identity, Arc::downgrade(&files));
@@ -140,15 +158,16 @@ impl Shared {
     /// Returns the files of an open store.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let identity = identity(path).ok()?;
-        let files = registry().open.get(&identity).and_then(Weak::upgrade)?;
-        Some(Self(Some(files)))
+        Some(Self(Some(registry().find(identity)?)))
     }
 
-    /// Releases the locks if this is the last store on the file.
-    pub(super) fn unlock_if_last(&self) {
+    /// Calls `act` if this is the last store on the files. No other store opens them meanwhile.
+    pub(super) fn if_last(&self, act: impl FnOnce(&Files)) {
         let _registry = registry();
-        if self.0.as_ref().is_some_and(|files| Arc::strong_count(files) == 1) {
-            self.unlock();
+        if let Some(files) = &self.0
+            && Arc::strong_count(files) == 1
+        {
+            act(files);
         }
     }
 }
@@ -160,28 +179,89 @@ impl Drop for Shared {
         let Some(files) = self.0.take() else { return };
         if Arc::strong_count(&files) == 1 {
             let is_own = |open: &Weak<Files>| std::ptr::eq(open.as_ptr(), Arc::as_ptr(&files));
-            if registry.open.get(&files.identity).is_some_and(is_own) {
-                registry.open.remove(&files.identity);
+            if registry.open.get(&files.database.identity).is_some_and(is_own) {
+                registry.open.remove(&files.database.identity);
             }
-            files.unlock();
-            registry.kept.push(files);
+            registry.keep(&files.database, Some(&files.index));
+            drop(files);
             registry.close_what_can_be();
         }
     }
 }
 
 impl Registry {
-    /// Closes the files that nothing else in the process has open. Several kept entries for the same files do not keep
-    /// each other alive.
-    fn close_what_can_be(&mut self) {
-        if self.kept.is_empty() {
+    /// Returns a descriptor of the file at a path: that of a closed store, or a new one.
+    pub(super) fn descriptor(
+        &mut self,
+        path: &Path,
+        part: Part,
+        identity: Identity,
+    ) -> io::Result<Arc<Descriptor>> {
+        let is_same = |kept: &Arc<Descriptor>| kept.part == part && kept.identity == identity;
+        if let Some(at) = self.kept.iter().position(is_same) {
+            return Ok(self.kept.swap_remove(at));
+        }
+        Ok(self.add(Descriptor::open(path, part, identity)?))
+    }
+
+    /// Adds a file that was just opened.
+    pub(super) fn add(&mut self, file: Descriptor) -> Arc<Descriptor> {
+        let file = Arc::new(file);
+        OPEN_FILES.lock().add(&file);
+        file
+    }
+
+    /// Returns the files of the open stores on a database.
+    pub(super) fn find(&self, database: Identity) -> Option<Arc<Files>> {
+        self.open.get(&database).and_then(Weak::upgrade)
+    }
+
+    /// Returns false if another thread opens the database.
+    pub(super) fn begin_opening(&mut self, database: Identity) -> bool {
+        self.opening.insert(database)
+    }
+
+    pub(super) fn end_opening(&mut self, database: Identity) {
+        self.opening.remove(&database);
+    }
+
+    /// Releases the locks of files on which SQLite may have locks too, and keeps their descriptors.
+    pub(super) fn keep(&mut self, database: &Arc<Descriptor>, index: Option<&Arc<Descriptor>>) {
+        if let Some(index) = index {
+            drop(lock::release(index, lock::WAITING));
+        }
+        for file in [Some(database), index].into_iter().flatten() {
+            file.admit_others();
+            self.kept.push(Arc::clone(file));
+        }
+    }
+
+    /// Closes the files that nothing else in the process has open. Several kept descriptors of one file do not keep each
+    /// other open.
+    pub(super) fn close_what_can_be(&mut self) {
+        let mut unused = self.unused();
+        if unused.is_empty() {
             return;
         }
-        let Some(open) = descriptors() else { return };
-        let kept: Vec<Identity> = self.kept.iter().flat_map(|files| files.locked()).collect();
+        // Nobody who opens a file from here on gets a lock, which the close would drop.
+        self.kept
+            .iter()
+            .filter(|file| unused.contains(&file.identity))
+            .for_each(|file| file.exclude_others());
+        unused = self.unused();
+        self.kept.retain(|file| !unused.contains(&file.identity));
+        self.kept.iter().for_each(|file| file.admit_others());
+    }
+
+    /// Returns the kept files that nothing else in the process has open.
+    fn unused(&self) -> HashSet<Identity> {
+        if self.kept.is_empty() {
+            return HashSet::new();
+        }
+        let Some(open) = descriptors() else { return HashSet::new() };
+        let kept: Vec<Identity> = self.kept.iter().map(|file| file.identity).collect();
         let count = |of: &[Identity], file| of.iter().filter(|other| **other == file).count();
-        let is_open_elsewhere = |file| count(&open, file) > count(&kept, file);
-        self.kept.retain(|files| files.locked().into_iter().any(is_open_elsewhere));
+        kept.iter().copied().filter(|file| count(&open, *file) == count(&kept, *file)).collect()
     }
 }
 
@@ -194,7 +274,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{file_guard::lock, writer::with_suffix};
+    use crate::writer::with_suffix;
 
     fn file() -> (TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -213,7 +293,9 @@ mod tests {
     }
 
     fn share(path: &Path) -> Shared {
-        Shared::open(path, &with_suffix(path, "-wal"), &with_suffix(path, "-shm")).unwrap()
+        let mut opening = Opening::take(path).unwrap();
+        opening.lock_index(path).unwrap();
+        Shared::open(opening, &with_suffix(path, "-wal"), &with_suffix(path, "-shm")).unwrap()
     }
 
     /// Returns how many descriptors the process has in the directory of the file, deleted files included.
@@ -244,7 +326,7 @@ mod tests {
         let connection = connect(&path);
         let of_sqlite = open_in(&path);
         drop(share(&path));
-        assert_eq!(open_in(&path), of_sqlite + 3);
+        assert_eq!(open_in(&path), of_sqlite + 2);
         // The next store reuses them.
         let again = share(&path);
         assert_eq!(open_in(&path), of_sqlite + 3);
@@ -265,7 +347,7 @@ mod tests {
             fs::write(with_suffix(&path, suffix), "").unwrap();
         }
         drop(share(&path));
-        let of_stores = 3 + 3;
+        let of_stores = 3;
         assert!(open_in(&path) > of_stores, "the connection has the database open");
         drop(connection);
         registry().close_what_can_be();
@@ -273,16 +355,15 @@ mod tests {
     }
 
     #[test]
-    fn a_store_opened_while_another_releases_its_locks_holds_them() {
+    fn only_the_last_store_on_the_files_acts_as_it_closes() {
         let (_directory, path) = file();
         let _connection = connect(&path);
-        let closing = share(&path);
-        closing.unlock_if_last();
-        let opened = share(&path);
-        drop(closing);
-        let other = fs::File::options().read(true).write(true).open(with_suffix(&path, "-shm")).unwrap();
-        assert!(lock::exclude(&other, lock::USERS).is_err(), "the store that is open shares it");
-        drop(opened);
+        let [closing, other] = [share(&path), share(&path)];
+        closing.if_last(|_| panic!("there is another store"));
+        drop(other);
+        let mut has_acted = false;
+        closing.if_last(|_| has_acted = true);
+        assert!(has_acted);
     }
 
     #[test]
@@ -297,7 +378,7 @@ mod tests {
         let new = share(&path);
         drop(old);
         let found = Shared::of(&path).unwrap();
-        assert_eq!(found.opened, new.opened);
+        assert_eq!(found.opened(), new.opened());
     }
 
     #[test]

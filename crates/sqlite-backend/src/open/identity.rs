@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::{OpenError, migration};
-use crate::connection::APPLICATION_ID;
+use crate::{connection::APPLICATION_ID, error::EngineError};
 
 /// The identity of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,16 +16,22 @@ pub(super) enum Identity {
     Store(i64),
 }
 
-/// An error of the examination: SQLite's may pass on a retry, that about the file is final.
+/// The reason why an attempt failed: that of the engine may pass on a retry, that about the file is final.
 #[derive(Debug)]
 pub(super) enum Unfit {
-    Sqlite(rusqlite::Error),
+    Engine(EngineError),
     File(OpenError),
+}
+
+impl From<EngineError> for Unfit {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
 }
 
 impl From<rusqlite::Error> for Unfit {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        Self::Engine(error.into())
     }
 }
 

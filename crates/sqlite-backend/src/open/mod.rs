@@ -25,15 +25,14 @@ pub(crate) use self::{migration::create_tables, trigger::foreign_triggers};
 use crate::{
     SqliteBackend, SqliteOptions, SqliteReader,
     connection::{configure, connect},
-    error::EngineError,
     failpoint::Failpoint,
-    file_guard::is_inherited,
+    file_guard::{FileGuard, is_inherited},
     fork_barrier,
     metadata_index::{self, DeclareError, too_many},
     pause,
     read::Readers,
     reader_barrier::ReaderBarrier,
-    writer::Writer,
+    writer::{FileIdentity, Writer, begin_own},
 };
 
 /// Opens the store at `path`.
@@ -89,8 +88,15 @@ async fn start(
 /// one back. That costs one page in 820.
 pub(crate) const RECORD_REFERENCES: &str = "PRAGMA auto_vacuum = INCREMENTAL";
 
+/// A store that is open to be written.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    pub(crate) guard: Arc<FileGuard>,
+    pub(crate) file_identity: FileIdentity,
+}
+
 /// Opens the file, creates the schema if the file is new, and migrates an older one. Blocks.
-pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
+pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Opened, OpenError> {
     if fork_barrier::inherits_locks() {
         return Err(OpenError::ForkedInUse { path: path.to_owned() });
     }
@@ -104,26 +110,63 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
     if is_inherited(path) {
         return Err(OpenError::Forked { path: path.to_owned() });
     }
-    let mut connection = connect(path).map_err(|error| OpenError::sqlite(path, error))?;
-    // The examination of a foreign file must not checkpoint its WAL.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+    let guard = Arc::new(FileGuard::new(path, options.failpoints.clone()));
+    let lock = || timeout.retry(|| Ok(guard.lock_before_open()?));
+    let connect = || connect(path).map_err(|error| OpenError::sqlite(path, error));
+    let mut unlocked = None;
+    if !lock()? {
+        let connection = connect()?;
+        switch_to_wal(&connection, path, options, &timeout)?;
+        // Otherwise the connection is closed: a second library may have removed its WAL before the store had its locks.
+        unlocked = if lock()? { None } else { Some(connection) };
+    }
+    let connection = unlocked.map_or_else(connect, Ok)?;
+    let identity = examine(&connection, path, options, &timeout)?;
+    let mode =
+        timeout.retry(|| Ok(connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?))?;
+    expect_wal(path, mode)?;
+    options
+        .failpoints
+        .reach(Failpoint::Opening, &connection)
         .map_err(|error| OpenError::sqlite(path, error))?;
-    let identity = timeout.retry(|| {
-        let snapshot = connection.transaction()?;
-        let identity = identity::examine(&snapshot, path)?;
-        snapshot.finish()?;
-        Ok(identity)
-    });
-    let identity = match identity {
-        // The ledger is repaired after the file is configured, under its write lock.
-        Err(OpenError::Ledger { .. }) if options.repair_ledger => None,
-        identity => Some(identity?),
-    };
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-        .map_err(|error| OpenError::sqlite(path, error))?;
-    if identity == Some(Identity::Fresh) {
+    guard.open_files();
+    let file_identity = FileIdentity::new(path, guard.opened());
+    configure(&connection, path)?;
+    if identity != Some(Identity::Store(migration::LATEST)) {
+        timeout.retry(|| {
+            let _transaction = begin_own(&connection, &file_identity, &guard)?;
+            if options.repair_ledger {
+                migration::repair(&connection, path)?;
+            }
+            migration::apply(&connection, path)?;
+            options.failpoints.reach(Failpoint::Migrating, &connection)?;
+            Ok(connection.execute_batch("COMMIT")?)
+        })?;
+    }
+    let names = (&options.indexed, &options.dropped);
+    timeout.retry(|| {
+        if metadata_index::is_declared(&connection, names)? {
+            return Ok(());
+        }
+        let _transaction = begin_own(&connection, &file_identity, &guard)?;
+        metadata_index::declare(&connection, names).map_err(|error| match error {
+            DeclareError::Engine(error) => Unfit::Engine(error),
+            DeclareError::TooMany { declared, stored } => Unfit::File(too_many(&declared, &stored)),
+        })?;
+        Ok(connection.execute_batch("COMMIT")?)
+    })?;
+    Ok(Opened { connection, guard, file_identity })
+}
+
+/// Switches a file to WAL mode, if it can be a store. SQLite needs the file for itself for that, so the [guard](FileGuard) must
+/// not have locked it.
+fn switch_to_wal(
+    connection: &Connection,
+    path: &Path,
+    options: &SqliteOptions,
+    timeout: &BusyTimeout<'_>,
+) -> Result<(), OpenError> {
+    if examine(connection, path, options, timeout)? == Some(Identity::Fresh) {
         // Before SQLite writes the first page.
         timeout.retry(|| Ok(connection.execute_batch(RECORD_REFERENCES)?))?;
     }
@@ -133,35 +176,43 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Connecti
         let answers = change.query_map([], |row| row.get(0))?;
         Ok(answers.collect::<rusqlite::Result<Vec<String>>>()?.pop().unwrap_or_default())
     })?;
-    if mode != "wal" {
-        let (pragma, expected) = ("journal_mode", "wal");
-        return Err(OpenError::Refused { path: path.to_owned(), pragma, found: mode, expected });
+    expect_wal(path, mode)
+}
+
+/// Returns the identity of a file that can be a store. `None` if its ledger is to be repaired.
+fn examine(
+    connection: &Connection,
+    path: &Path,
+    options: &SqliteOptions,
+    timeout: &BusyTimeout<'_>,
+) -> Result<Option<Identity>, OpenError> {
+    // The examination of a foreign file must not checkpoint its WAL.
+    let set = |is_kept| {
+        let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_kept);
+        set.map(drop).map_err(|error| OpenError::sqlite(path, error))
+    };
+    set(true)?;
+    let identity = timeout.retry(|| {
+        let snapshot = connection.unchecked_transaction()?;
+        let identity = identity::examine(&snapshot, path)?;
+        snapshot.finish()?;
+        Ok(identity)
+    });
+    let identity = match identity {
+        // The ledger is repaired after the file is configured, under its write lock.
+        Err(OpenError::Ledger { .. }) if options.repair_ledger => None,
+        identity => Some(identity?),
+    };
+    set(false)?;
+    Ok(identity)
+}
+
+fn expect_wal(path: &Path, mode: String) -> Result<(), OpenError> {
+    let (pragma, expected) = ("journal_mode", "wal");
+    if mode == expected {
+        return Ok(());
     }
-    configure(&connection, path)?;
-    if identity != Some(Identity::Store(migration::LATEST)) {
-        timeout.retry(|| {
-            let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            if options.repair_ledger {
-                migration::repair(&change, path)?;
-            }
-            migration::apply(&change, path)?;
-            options.failpoints.reach(Failpoint::Migrating, &change)?;
-            Ok(change.commit()?)
-        })?;
-    }
-    let names = (&options.indexed, &options.dropped);
-    timeout.retry(|| {
-        if metadata_index::is_declared(&connection, names)? {
-            return Ok(());
-        }
-        let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        metadata_index::declare(&change, names).map_err(|error| match error {
-            DeclareError::Engine(error) => Unfit::File(OpenError::sqlite(path, error)),
-            DeclareError::TooMany { declared, stored } => Unfit::File(too_many(&declared, &stored)),
-        })?;
-        Ok(change.commit()?)
-    })?;
-    Ok(connection)
+    Err(OpenError::Refused { path: path.to_owned(), pragma, found: mode, expected })
 }
 
 /// Retries while other processes hold the file for short moments.
@@ -177,12 +228,15 @@ impl BusyTimeout<'_> {
             let error = match attempt() {
                 Ok(done) => return Ok(done),
                 Err(Unfit::File(error)) => return Err(error),
-                Err(Unfit::Sqlite(error)) => EngineError::from(error),
+                Err(Unfit::Engine(error)) => error,
             };
             if !error.is_busy() {
                 return Err(OpenError::sqlite(self.path, error));
             }
             let waited = self.begun.elapsed();
+            if waited >= self.limit && error.is_second_library() {
+                return Err(OpenError::sqlite(self.path, error));
+            }
             if waited >= self.limit {
                 return Err(OpenError::Busy { path: self.path.to_owned(), waited });
             }

@@ -42,7 +42,7 @@ pub(super) fn examine(path: &Path) -> Result<Searchable, OpenError> {
         match examined {
             Ok(searchable) => return Ok(searchable),
             Err(Unfit::File(error)) => return Err(error),
-            Err(Unfit::Sqlite(error)) => last = error.into(),
+            Err(Unfit::Engine(error)) => last = error,
         }
         if !last.is_busy() {
             break;

@@ -122,11 +122,17 @@ impl Worker {
                     self.failure_tracker.record_failure(&self.health_state, not_begun.to_persist());
                 }
             }
+            let is_outdated = not_begun.engine().is_some_and(EngineError::is_outdated);
             let is_short = not_begun.is_busy() && !not_begun.is_second_library();
-            if is_short {
+            if is_short && !is_outdated {
                 waiting.get_or_insert_with(|| self.guard.announce_wait());
             }
-            let pause = if is_short { pause::for_the_lock() } else { pause::for_the_file() };
+            let pause = match is_short {
+                // The other writer has released the lock. That it commits again just now is its progress.
+                true if is_outdated => Duration::ZERO,
+                true => pause::for_the_lock(),
+                false => pause::for_the_file(),
+            };
             let timed_out = if not_begun.is_retryable() && !self.health_state.is_read_only() {
                 // This includes the writes that would time out before the next attempt.
                 self.queue.take_timed_out(Instant::now() + pause)
@@ -177,9 +183,7 @@ impl Worker {
     }
 
     fn try_begin(&mut self) -> Result<WriteLock, NotBegun> {
-        if self.guard.still_has_second_library() {
-            return Err(NotBegun::Engine(EngineError::SecondLibrary));
-        }
+        let before = self.guard.before_begin().map_err(NotBegun::Engine)?;
         if self.connection.is_none() {
             self.health_state.begin_step(WriterStep::Open);
             let connection = connection::reopen(&self.path).map_err(NotBegun::File)?;
@@ -187,7 +191,6 @@ impl Worker {
         }
         let Some(connection) = &self.connection else { unreachable!("it was opened above") };
         self.health_state.begin_step(WriterStep::Begin);
-        let before = self.guard.before_begin();
         let mut begin = || -> rusqlite::Result<()> {
             self.page_cache_reserve.make(connection)?;
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -220,7 +223,7 @@ impl Worker {
 /// that.
 #[derive(Debug)]
 #[must_use = "dropped, the transaction is rolled back"]
-pub(super) struct OwnTransaction<'a> {
+pub(crate) struct OwnTransaction<'a> {
     connection: &'a Connection,
     _lock: WriteLock,
 }
@@ -237,15 +240,12 @@ impl Drop for OwnTransaction<'_> {
 ///
 /// # Errors
 /// No transaction began.
-pub(super) fn begin_own<'a>(
+pub(crate) fn begin_own<'a>(
     connection: &'a Connection,
     file_identity: &FileIdentity,
     guard: &Arc<FileGuard>,
 ) -> Result<OwnTransaction<'a>, EngineError> {
-    if guard.still_has_second_library() {
-        return Err(EngineError::SecondLibrary);
-    }
-    let before = guard.before_begin();
+    let before = guard.before_begin()?;
     execute(connection, "BEGIN IMMEDIATE")?;
     // No lock was exchanged: the connection holds SQLite's.
     file_identity.expect_file().inspect_err(|_| drop(execute(connection, "ROLLBACK")))?;
@@ -258,7 +258,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::{failpoint::Failpoints, writer::wal::path_of};
+    use crate::failpoint::Failpoints;
 
     #[test]
     fn a_transaction_of_the_writers_own_is_rolled_back_before_the_lock_is_released() {
@@ -266,8 +266,8 @@ mod tests {
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
-        let guard = Arc::new(FileGuard::new(&path, Failpoints::none()));
-        let file_identity = FileIdentity::new(&path, path_of(&path));
+        let guard = Arc::new(FileGuard::of_open_file(&path, Failpoints::none()));
+        let file_identity = FileIdentity::new(&path, guard.opened());
         let counts = [(); 2].map(|()| Arc::<AtomicU32>::default());
         let (locked, [while_held, while_free]) = (Arc::clone(&guard), counts.clone());
         let count = move || {

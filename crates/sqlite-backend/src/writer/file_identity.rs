@@ -42,7 +42,7 @@ fn seen(path: &Path) -> Seen {
 
 /// The identities of the files that a store has open, and their paths.
 #[derive(Debug)]
-pub(super) struct FileIdentity {
+pub(crate) struct FileIdentity {
     path: PathBuf,
     wal_path: PathBuf,
     /// The wal-index; its locks are the locks of the store.
@@ -75,14 +75,14 @@ pub(super) enum Lost {
 }
 
 impl FileIdentity {
-    pub(super) fn new(path: &Path, wal_path: PathBuf) -> Self {
-        let index_path = with_suffix(path, "-shm");
+    /// Creates that of a store at a path. `opened` names the WAL and its index that the connection has open, if that is known.
+    pub(crate) fn new(path: &Path, opened: Option<(Identity, Identity)>) -> Self {
         Self {
             path: path.to_owned(),
-            wal_path,
-            index_path,
+            wal_path: with_suffix(path, "-wal"),
+            index_path: with_suffix(path, "-shm"),
             file: identity(path).ok(),
-            wal: None,
+            wal: opened.map(|(wal, index)| (Seen::File(wal), Seen::File(index))),
             checked_at: None,
             lost: None,
             is_checkpointed_into_file: false,

@@ -45,7 +45,6 @@ impl Worker {
             checkpoint_into_file(&connection, &mut self.file_identity, &self.guard);
             // The WAL at the path now may belong to other connections.
             connection::keep_wal_on_close(&connection);
-            self.guard.unlock();
             drop(connection);
         }
         if self.guard.is_checkpointed() {

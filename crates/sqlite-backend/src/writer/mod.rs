@@ -42,7 +42,9 @@ use tokio::sync::oneshot;
 
 use self::worker::Worker;
 pub(crate) use self::{
+    begin::begin_own,
     failure_tracker::PROBE_INTERVAL,
+    file_identity::FileIdentity,
     progress::Progress,
     space::available,
     submission::Submission,
@@ -102,12 +104,12 @@ impl Writer {
             let (options, commits) = (options.clone(), commits.clone());
             move || {
                 let inside = fork_barrier::enter();
-                let connection = match open::bootstrap(&path, &options) {
-                    Ok(connection) => connection,
+                let opened_store = match open::bootstrap(&path, &options) {
+                    Ok(opened_store) => opened_store,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
                 let mut worker =
-                    Worker::new(&options, path, queue, health_state, connection, commits, reader_barrier);
+                    Worker::new(&options, path, queue, health_state, opened_store, commits, reader_barrier);
                 // Reports a disk that is short of space, and a WAL that an earlier process left long, before the first
                 // write.
                 worker.maintain_file();

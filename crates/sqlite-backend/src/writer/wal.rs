@@ -355,7 +355,7 @@ mod tests {
 
     impl Written {
         fn wal(&self, limit: u64) -> Wal {
-            let guard = Arc::new(FileGuard::new(&self.path, Failpoints::none()));
+            let guard = Arc::new(FileGuard::of_open_file(&self.path, Failpoints::none()));
             Wal::new(&self.path, limit, Arc::clone(&self.reader_barrier), guard)
         }
 

@@ -23,7 +23,7 @@ use super::{
     space::Space,
     stuck_lock::StuckLock,
     transaction::execute,
-    wal::{TRUNCATE, Wal, path_of, run_checkpoint},
+    wal::{TRUNCATE, Wal, run_checkpoint},
 };
 use crate::{
     SqliteOptions,
@@ -37,7 +37,7 @@ use crate::{
     health::{Alarm, Condition, HealthState, WriterStep},
     metadata_index::MetadataWork,
     obsolete_chunks::Deletion,
-    open::OpenError,
+    open::{OpenError, Opened},
     pause,
     queue::{Queue, Woken},
     reader_barrier::ReaderBarrier,
@@ -124,11 +124,11 @@ impl Worker {
         path: Arc<Path>,
         queue: Arc<Queue>,
         health_state: Arc<HealthState>,
-        connection: Connection,
+        opened: Opened,
         commits: CommitNotifier,
         reader_barrier: Arc<ReaderBarrier>,
     ) -> Self {
-        let guard = Arc::new(FileGuard::new(&path, options.failpoints.clone()));
+        let Opened { connection, guard, file_identity } = opened;
         let unnamed_blobs = Collector::new(BlobFolder::of_store(&path), options.blobs_above.is_some());
         Self {
             queue,
@@ -147,7 +147,7 @@ impl Worker {
             connection: Some(connection),
             page_cache_reserve: PageCacheReserve::default(),
             threads: ThreadCache::default(),
-            file_identity: FileIdentity::new(&path, path_of(&path)),
+            file_identity,
             id: fastrand::i64(1..),
             wal: Wal::new(&path, options.wal_limit, Arc::clone(&reader_barrier), Arc::clone(&guard)),
             guard,
@@ -415,10 +415,18 @@ impl Worker {
             // The index is damaged. The writer can rebuild it, and nothing else depends on it.
             Err(error) if error.is_damage() && !self.is_unreadable() => {
                 drop(connection);
-                if !matches!(self.restart_index(), Ok(true)) {
-                    self.index.disable();
+                match self.restart_index() {
+                    Ok(true) => true,
+                    // Another process writes: the next step meets the damage again.
+                    Err(error) if error.engine().is_some_and(EngineError::is_busy) => {
+                        self.index.failed();
+                        false
+                    }
+                    _ => {
+                        self.index.disable();
+                        true
+                    }
                 }
-                true
             }
             Err(error) => {
                 drop(connection);
@@ -518,7 +526,8 @@ impl Worker {
             Err(error) => {
                 let engine = error.engine();
                 if let Some(busy) = engine.filter(|engine| engine.is_busy()) {
-                    self.handle_busy(busy);
+                    // It shows nothing about the disk.
+                    return self.handle_busy(busy);
                 }
                 if engine.is_some_and(EngineError::is_lock) {
                     self.failure_tracker.record_lock_failure();
@@ -567,14 +576,12 @@ impl Worker {
             Some(_) => run_checkpoint(&connection, &self.guard, TRUNCATE).map(drop),
             None => Ok(()),
         });
-        if lock.is_some() {
-            drop(lock);
-            self.guard.unlock();
-        } else {
+        if lock.is_none() {
             connection::keep_wal_on_close(&connection);
         }
+        drop(lock);
         match connection.close() {
-            Ok(()) => {}
+            Ok(()) => self.guard.remove_wal(),
             Err((_, error)) => return Err(failed(error.into())),
         }
         match checkpointed.map_err(EngineError::from) {

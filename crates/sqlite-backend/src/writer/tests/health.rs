@@ -205,7 +205,7 @@ async fn an_index_with_an_unreadable_page_is_kept() {
             Failpoint::Exchanging
                 if has_failed.load(Ordering::SeqCst) && is_locked.load(Ordering::SeqCst) =>
             {
-                Err(ffi::SQLITE_BUSY)
+                Err(ffi::SQLITE_CORRUPT)
             }
             _ => Ok(()),
         }
@@ -256,4 +256,63 @@ async fn the_disk_is_read_again_before_a_damaged_index_is_dropped() {
     };
     tokio::time::timeout(Duration::from_secs(60), found).await.expect("the index is rebuilt");
     assert!(crate::file_guard::scanned_at(&path) > remembered);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_index_is_rebuilt_although_the_lock_was_held_at_that_moment() {
+    let backend = SqliteOptions::new().search(true).temporary().await.unwrap();
+    let (is_answered, begun) = (AtomicBool::new(false), AtomicI32::new(0));
+    backend.writer().failpoints.set(move |point, _| match point {
+        Failpoint::Answered => {
+            is_answered.store(true, Ordering::SeqCst);
+            Ok(())
+        }
+        // The first transaction after a write belongs to the index, and the second one to its rebuild.
+        Failpoint::Exchanging if is_answered.load(Ordering::SeqCst) => {
+            match begun.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(ffi::SQLITE_CORRUPT),
+                1 => Err(ffi::SQLITE_BUSY),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    });
+    let store = Store::over(backend);
+    store.add("a").await.unwrap();
+    let found = async {
+        while store.db.search(SearchMessages::new("a", 10)).await.unwrap().hits.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("the index goes on");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_finds_the_store_busy_is_no_failure() {
+    let Watched { store, maintenance, code, path } = watched(SqliteOptions::new()).await;
+    let good = maintenance.health();
+    code.store(ffi::SQLITE_IOERR_FSYNC, Ordering::SeqCst);
+    let doubtful = tokio::spawn({
+        let db = store.db.clone();
+        async move { db.thread("t").add(message("doubtful")).await.map(drop) }
+    });
+    let bad = maintenance.health_other_than(&good).await;
+    assert_eq!((bad.condition, bad.alarms.as_slice()), (Condition::ReadOnly, [].as_slice()));
+    // It acts as a second library, which the next probe meets.
+    let second = std::fs::File::open(crate::writer::with_suffix(&path, "-shm")).unwrap();
+    let busy = maintenance.health_other_than(&bad).await;
+    assert_eq!((busy.condition, busy.alarms), (Condition::ReadOnly, vec![Alarm::SecondLibrary]));
+    code.store(0, Ordering::SeqCst);
+    drop(second);
+    let writable = async {
+        while !maintenance.health().is_good() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), writable).await.expect("a probe succeeds");
+    let last = maintenance.health().last_failure.unwrap();
+    assert!(last.contains("the disk failed"), "{last}");
+    doubtful.await.unwrap().unwrap_err();
 }

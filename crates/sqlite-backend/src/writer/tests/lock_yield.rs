@@ -1,31 +1,76 @@
 //! Two stores that write to one file.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, atomic::AtomicBool, mpsc};
 
 use tokio::sync::watch;
 
 use super::*;
-use crate::file_guard::{is_announced, lock_as_another_process};
+use crate::{file_guard::is_awaited, writer::with_suffix};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_waits_for_the_lock_announces_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f.db");
-    let store = Arc::new(Store::over(SqliteOptions::new().open(&path).await.unwrap()));
-    store.add("before").await.unwrap();
-    let held = lock_as_another_process(&path);
-    assert!(!is_announced(&path));
-    let adding = tokio::spawn({
-        let store = Arc::clone(&store);
-        async move { store.add("after").await }
+    let backend = SqliteOptions::new().open(&path).await.unwrap();
+    let (hold, held) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    backend.writer().failpoints.set(move |point, _| {
+        if point == Failpoint::Applying {
+            hold.send(()).unwrap();
+            // Until the test drops the other end.
+            released.lock().unwrap().recv().unwrap_err();
+        }
+        Ok(())
     });
-    while !is_announced(&path) {
+    let holding = Arc::new(Store::over(backend));
+    let waiting = Arc::new(Store::over(SqliteOptions::new().open(&path).await.unwrap()));
+    let add = |store: &Arc<Store>, text: &'static str| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move { store.add(text).await })
+    };
+    let first = add(&holding, "first");
+    tokio::task::block_in_place(|| held.recv()).unwrap();
+    assert!(!is_awaited(&path));
+    let second = add(&waiting, "second");
+    while !is_awaited(&path) {
         tokio::task::yield_now().await;
     }
-    assert!(!adding.is_finished());
-    drop(held);
-    adding.await.unwrap().unwrap();
-    assert!(!is_announced(&path));
+    assert!(!second.is_finished());
+    drop(release);
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    assert!(!is_awaited(&path));
+}
+
+/// The other writer has released the lock: there is nothing to wait for.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_transaction_is_outdated_begins_again_without_waiting_for_the_lock() {
+    use std::os::unix::fs::FileExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("f.db");
+    let backend = SqliteOptions::new().open(&path).await.unwrap();
+    let (begin, begun) = mpsc::channel();
+    let (at, is_first) = (path.clone(), AtomicBool::new(true));
+    backend.writer().failpoints.set(move |point, _| {
+        if point != Failpoint::Exchanged {
+            return Ok(());
+        }
+        begin.send(is_awaited(&at)).unwrap();
+        if is_first.swap(false, Ordering::SeqCst) {
+            // As a commit does, it changes the commit counter in both copies of the header.
+            let index = std::fs::File::options().write(true).open(with_suffix(&at, "-shm")).unwrap();
+            for copy in [8, 48 + 8] {
+                index.write_all_at(&[0xa5; 4], copy).unwrap();
+            }
+        }
+        Ok(())
+    });
+    let store = Store::over(backend);
+    store.add("a").await.unwrap();
+    assert_eq!([begun.try_recv(), begun.try_recv()], [Ok(false), Ok(false)]);
 }
 
 /// Writes `writes` times through `other`, and returns how many commits the busy store has begun meanwhile. Each write begins after the
