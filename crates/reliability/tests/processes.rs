@@ -104,7 +104,8 @@ fn open_at_once(openers: &mut [Worker], path: &Path) -> Duration {
     }
     let mut slowest = 0;
     for opener in openers {
-        let micros: u64 = opener.line().expect("every open succeeds").parse().unwrap();
+        let Some(line) = opener.line() else { panic!("an open failed: {:?}", opener.end().unwrap()) };
+        let micros: u64 = line.parse().unwrap();
         slowest = slowest.max(micros);
     }
     Duration::from_micros(slowest)

@@ -2,8 +2,8 @@
 //!
 //! SQLite removes the WAL if it takes itself for the last user. It sees no second library in the process, and as it closes the
 //! file it drops the locks of that library, which may be removing the WAL itself. So the store keeps its lock of the database until
-//! its SQLite has closed the file: neither SQLite removes the WAL then. The store removes an empty one, if nobody else has the
-//! store open.
+//! its SQLite has closed the file: neither SQLite removes the WAL then. The store removes an empty one, if it is the
+//! only user.
 
 use std::{fs, io, path::Path};
 

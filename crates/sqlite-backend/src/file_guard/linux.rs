@@ -70,17 +70,6 @@ impl Drop for WriteLock {
 #[must_use = "the exchange of the lock compares it"]
 pub(crate) struct BeforeBegin(Option<((Identity, Identity), Header)>);
 
-/// A store that waits for the writer lock.
-#[derive(Debug)]
-#[must_use = "when it is dropped, the store no longer counts as waiting"]
-pub(crate) struct Waiting(Arc<FileGuard>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.set_waiting(false);
-    }
-}
-
 impl FileGuard {
     /// Creates a guard that has no locks yet.
     pub(crate) fn new(path: &Path, failpoints: Failpoints) -> Self {
@@ -303,24 +292,7 @@ impl FileGuard {
         self.files().as_ref().map_or(Ok(()), |files| files.expect_database())
     }
 
-    /// Announces to all stores on the file that this one waits for the writer lock, until the result is dropped.
-    pub(crate) fn announce_wait(self: &Arc<Self>) -> Waiting {
-        self.set_waiting(true);
-        Waiting(Arc::clone(self))
-    }
-
-    fn set_waiting(&self, waits: bool) {
-        if let Some(files) = self.files().as_ref() {
-            files.set_waiting(waits);
-        }
-    }
-
-    /// Returns whether a store waits for the writer lock, in this process or in another one.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.files().as_ref().is_some_and(|files| files.is_awaited())
-    }
-
-    /// Removes the WAL if it is empty and nobody else has the store open. Called after the last connection of the store was closed.
+    /// Removes the WAL if it is empty and nothing else has the store open. Called after the last connection of the store was closed.
     pub(crate) fn remove_wal(&self) {
         if let Some(files) = self.files().as_ref() {
             files.remove_wal(&self.wal_path, &self.index_path);
@@ -346,12 +318,6 @@ pub(crate) fn lock_as_another_process(path: &Path) -> File {
     let index = File::options().read(true).write(true).open(with_suffix(path, "-shm")).unwrap();
     lock::exclude(&index, lock::WRITER).unwrap();
     index
-}
-
-/// Returns whether a store of this process on the file at `path` waits for the writer lock.
-#[cfg(test)]
-pub(crate) fn is_awaited(path: &Path) -> bool {
-    Shared::of(path).is_some_and(|files| files.is_awaited())
 }
 
 #[cfg(test)]
@@ -450,31 +416,6 @@ mod tests {
         fn index(&self) -> Vec<u8> {
             std::fs::read(with_suffix(&self.path, "-shm")).unwrap()
         }
-    }
-
-    /// Returns whether a store has announced that it waits, as another process sees it.
-    fn is_announced(path: &Path) -> bool {
-        lock::is_held(&index_of(path), lock::WAITING).unwrap()
-    }
-
-    #[test]
-    fn a_store_that_waits_is_seen_by_the_others_until_it_no_longer_waits() {
-        let begun = begun();
-        assert!(!begun.guard.is_awaited() && !is_announced(&begun.path));
-        let first = begun.guard.announce_wait();
-        let second = begun.guard.announce_wait();
-        drop(first);
-        assert!(begun.guard.is_awaited() && is_announced(&begun.path));
-        drop(second);
-        assert!(!begun.guard.is_awaited() && !is_announced(&begun.path));
-        let other = File::options().read(true).write(true).open(with_suffix(&begun.path, "-shm")).unwrap();
-        lock::share(&other, lock::WAITING).unwrap();
-        assert!(begun.guard.is_awaited(), "a store of another process waits");
-        // The announcements of several processes do not exclude each other.
-        drop(begun.guard.announce_wait());
-        assert!(begun.guard.is_awaited());
-        drop(other);
-        assert!(!begun.guard.is_awaited());
     }
 
     #[test]

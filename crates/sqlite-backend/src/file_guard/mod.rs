@@ -48,6 +48,8 @@ mod registry;
 #[cfg(target_os = "linux")]
 mod scan;
 #[cfg(target_os = "linux")]
+mod waiting;
+#[cfg(target_os = "linux")]
 mod watch;
 
 #[cfg(not(target_os = "linux"))]
@@ -61,8 +63,9 @@ pub(crate) use self::{
 
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use self::{
-    linux::{is_awaited, lock_as_another_process},
+    linux::lock_as_another_process,
     scan::{remember_readable, remember_unreadable, scanned_at},
+    waiting::is_awaited,
 };
 
 /// Device and inode.

@@ -5,7 +5,7 @@
 //! index, for which the operating system ends the process. So the store takes its locks before its SQLite opens the file.
 //!
 //! SQLite trusts an index that another user has locked. So the store first does as SQLite does: it empties an index
-//! that nobody uses. SQLite then builds it again from the WAL.
+//! without users. SQLite then builds it again from the WAL.
 
 use std::{io, mem, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
@@ -83,7 +83,7 @@ impl Opening {
 
     /// Takes the lock of the index, which is created if it is missing.
     pub(super) fn lock_index(&mut self, path: &Path) -> io::Result<()> {
-        let Held::Own { database, index } = &mut self.0 else { return Ok(()) };
+        let Held::Own { database, index: index @ None } = &mut self.0 else { return Ok(()) };
         let path = with_suffix(path, "-shm");
         let mut registry = registry();
         let opened = match identity(&path) {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_nobody_uses_is_emptied_and_locked() {
+    fn an_index_without_users_is_emptied_and_locked() {
         let (_directory, path) = file();
         drop(connect(&path));
         assert!(index_of(&path).metadata().unwrap().len() > 0);
@@ -197,6 +197,22 @@ mod tests {
         // SQLite builds it from the WAL.
         assert_eq!(rows(&Connection::open(&path).unwrap()), 1);
         drop(opening);
+    }
+
+    /// The close of a descriptor would drop the locks of SQLite.
+    #[test]
+    fn an_index_that_is_locked_already_is_not_opened_again() {
+        let (_directory, path) = file();
+        let connection = connect(&path);
+        let mut opening = take(&path);
+        let number = |opening: &Opening| match &opening.0 {
+            Held::Own { index: Some(index), .. } => index.number(),
+            _ => unreachable!("no store has the file open"),
+        };
+        let before = number(&opening);
+        opening.lock_index(&path).unwrap();
+        assert_eq!(number(&opening), before);
+        drop(connection);
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl Registry {
         if unused.is_empty() {
             return;
         }
-        // Nobody who opens a file from here on gets a lock, which the close would drop.
+        // A program that opens a file from here on gets no lock, which the close would drop.
         self.kept
             .iter()
             .filter(|file| unused.contains(&file.identity))
