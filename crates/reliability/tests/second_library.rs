@@ -372,3 +372,47 @@ async fn a_second_library_that_closes_the_file_during_the_opening_leaves_the_wal
     db.close().await.unwrap();
     expect_whole(&path, 2).await;
 }
+
+/// The host moves the marks of the store's reads, as it begins reads of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn backups_and_verifications_are_sound_next_to_a_second_library_that_reads() {
+    const ROUNDS: usize = 12;
+    let Some(library) = second_library() else { return };
+    let (directory, path) = file();
+    let (db, maintenance) = open_with(SqliteOptions::new().wal_limit(1 << 20), &path).await;
+    add_by_four_tasks(&db, 250, &"x".repeat(3000)).await;
+    let is_done = Arc::new(AtomicBool::new(false));
+    let host = {
+        let (path, is_done) = (path.clone(), Arc::clone(&is_done));
+        thread::spawn(move || {
+            while !is_done.load(Ordering::Relaxed) {
+                let host = library.open(&path, 60_000).unwrap();
+                host.execute("SELECT count(*) FROM messages").unwrap();
+                drop(host);
+                thread::sleep(Duration::from_millis(2));
+            }
+        })
+    };
+    let writing = tokio::spawn({
+        let (db, is_done) = (db.clone(), Arc::clone(&is_done));
+        async move {
+            while !is_done.load(Ordering::Relaxed) {
+                add_by_four_tasks(&db, 5, &"y".repeat(3000)).await;
+            }
+        }
+    });
+    for round in 0..ROUNDS {
+        let copy = directory.path().join(format!("copy-{round}.db"));
+        maintenance.backup(&copy).await.unwrap();
+        let (copied, of_copy) = open(&copy).await;
+        let verification = of_copy.verify().await.unwrap();
+        assert!(verification.is_sound(), "round {round}: {:?}", verification.damaged);
+        copied.close().await.unwrap();
+        let verification = maintenance.verify().await.unwrap();
+        assert!(verification.is_sound(), "round {round}: {:?}", verification.damaged);
+    }
+    is_done.store(true, Ordering::Relaxed);
+    writing.await.unwrap();
+    spawn_blocking(move || host.join().unwrap()).await.unwrap();
+    db.close().await.unwrap();
+}

@@ -92,6 +92,11 @@ impl ReaderBarrier {
         }
     }
 
+    /// Returns whether no read runs at the moment.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().active == 0
+    }
+
     /// Begins a read. Waits while the barrier is closed.
     pub(crate) fn enter(&self) -> ActiveReader<'_> {
         let mut state = self.state();

@@ -27,8 +27,9 @@ impl Drop for CheckpointLock {
 }
 
 impl FileGuard {
-    /// Takes the lock for a checkpoint. Returns `None` while a second library has the store open, and while a checkpoint
-    /// would leave out pages that the file [may lack](Self::has_lost_copies).
+    /// Takes the lock for a checkpoint. Returns `None` while a second library has the store open, while a read is under way
+    /// whose mark it [may have moved](Self::may_have_moved_marks), and while a checkpoint would leave out pages that the file
+    /// [may lack](Self::has_lost_copies).
     ///
     /// # Errors
     /// The WAL or the file is not what SQLite wrote.
@@ -37,7 +38,9 @@ impl FileGuard {
             files.begin_checkpoint();
         }
         let lock = CheckpointLock(Arc::clone(self));
-        Ok((self.may_checkpoint()? && !self.has_lost_copies()).then_some(lock))
+        let may_run = self.may_checkpoint()? && !self.has_lost_copies();
+        let are_marks_sound = || self.files().as_ref().is_none_or(|files| files.read_marks.are_sound());
+        Ok((may_run && are_marks_sound()).then_some(lock))
     }
 }
 

@@ -10,7 +10,10 @@ use std::{
     },
 };
 
-use super::{Identity, descriptor::Descriptor, length::FileLength, lock, scan::Scan, watch::Watch};
+use super::{
+    Identity, descriptor::Descriptor, length::FileLength, lock, read_marks::ReadMarks, scan::Scan,
+    watch::Watch,
+};
 use crate::error::EngineError;
 
 /// The files of one store. All stores of the process on one file share them.
@@ -29,6 +32,7 @@ pub(super) struct Files {
     /// The number of stores of this process that wait for the writer lock.
     waiting: Mutex<u32>,
     length: FileLength,
+    pub(super) read_marks: ReadMarks,
     watch: Mutex<Watch>,
     last_scan: Mutex<Option<Scan>>,
 }
@@ -49,6 +53,7 @@ impl Files {
             checkpoints: Mutex::default(),
             waiting: Mutex::default(),
             length: FileLength::default(),
+            read_marks: ReadMarks::default(),
             // Before the descriptors of the index are counted: the watch sees every later open.
             watch: Mutex::new(Watch::on(index_path)),
             last_scan: Mutex::new(None),
@@ -133,10 +138,15 @@ impl Files {
         let has_news = watch.has_news();
         // The close of a descriptor creates no event. One count is enough, and others that open the index all the time do
         // not delay the store: a library that opens it from now on is kept out by the locks that the store holds.
-        if has_news || self.had_second_library() || watch.is_unsure() {
+        let had_second = self.had_second_library();
+        if has_news || had_second || watch.is_unsure() {
             self.count();
         }
-        self.had_second_library()
+        let has_second = self.had_second_library();
+        if has_news || had_second || has_second {
+            self.read_marks.set_may_be_moved();
+        }
+        has_second
     }
 
     /// Returns the result of the last count.

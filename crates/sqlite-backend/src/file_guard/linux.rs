@@ -22,6 +22,7 @@ use super::{
 use crate::{
     error::EngineError,
     failpoint::{Failpoint, Failpoints},
+    reader_barrier::ReaderBarrier,
     writer::with_suffix,
 };
 
@@ -47,6 +48,7 @@ pub(crate) struct FileGuard {
     has_warned: AtomicBool,
     /// A sync of the file failed, and SQLite still counts pages of the WAL as copied into it.
     pub(super) has_lost_copies: AtomicBool,
+    readers: Arc<ReaderBarrier>,
     failpoints: Failpoints,
 }
 
@@ -71,8 +73,8 @@ impl Drop for WriteLock {
 pub(crate) struct BeforeBegin(Option<((Identity, Identity), Header)>);
 
 impl FileGuard {
-    /// Creates a guard that has no locks yet.
-    pub(crate) fn new(path: &Path, failpoints: Failpoints) -> Self {
+    /// Creates a guard that has no locks yet. `readers` is the barrier of the store's readers.
+    pub(crate) fn new(path: &Path, readers: Arc<ReaderBarrier>, failpoints: Failpoints) -> Self {
         Self {
             path: path.to_owned(),
             wal_path: with_suffix(path, "-wal"),
@@ -82,6 +84,7 @@ impl FileGuard {
             refused: Mutex::new(None),
             has_warned: AtomicBool::new(false),
             has_lost_copies: AtomicBool::new(false),
+            readers,
             failpoints,
         }
     }
@@ -161,6 +164,7 @@ impl FileGuard {
                 *refused = Some(Instant::now());
             }
         })?;
+        shared.read_marks.add(&self.readers);
         *files = Some(shared);
         Ok(())
     }
@@ -279,6 +283,11 @@ impl FileGuard {
         Ok(true)
     }
 
+    /// Returns whether a second library may have moved the mark of a read that is under way.
+    pub(crate) fn may_have_moved_marks(&self) -> bool {
+        self.files().as_ref().is_some_and(|files| files.read_marks.may_be_moved())
+    }
+
     /// Returns whether the index says that the file holds everything that was committed. False if that is unknown.
     pub(crate) fn is_checkpointed(&self) -> bool {
         self.files().as_ref().is_some_and(|files| is_checkpointed(&files.index).unwrap_or_default())
@@ -324,7 +333,7 @@ pub(crate) fn lock_as_another_process(path: &Path) -> File {
 impl FileGuard {
     /// Creates the guard of a file that SQLite has open in WAL mode.
     pub(crate) fn of_open_file(path: &Path, failpoints: Failpoints) -> Self {
-        let guard = Self::new(path, failpoints);
+        let guard = Self::new(path, Arc::default(), failpoints);
         guard.open_files();
         guard
     }

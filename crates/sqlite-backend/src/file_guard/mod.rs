@@ -12,7 +12,8 @@
 //! - the writer lock, in each transaction. SQLite takes it first, by `BEGIN IMMEDIATE`. The store then exchanges it for
 //!   an OFD lock, and the header of the wal-index shows whether another writer committed since before the `BEGIN`.
 //!
-//! While the store runs a checkpoint, no other library opens the `-shm`. After a failed sync of the file, the next
+//! While the store runs a checkpoint, no other library opens the `-shm`. It runs none while a read is under way whose mark a
+//! second library may have moved. After a failed sync of the file, the next
 //! checkpoint copies all pages of the WAL again.
 //!
 //! Locks do not reveal a library that began before the exchange. So a transaction continues only while no second
@@ -44,6 +45,8 @@ mod opening;
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(target_os = "linux")]
+mod read_marks;
+#[cfg(target_os = "linux")]
 mod registry;
 #[cfg(target_os = "linux")]
 mod scan;
@@ -53,10 +56,15 @@ mod waiting;
 mod watch;
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use self::other::{FileGuard, WriteLock, close_inherited, is_inherited, while_none_is_closed};
+pub(crate) use self::other::{
+    CheckpointLock, FileGuard, MaintenanceRead, WriteLock, close_inherited, is_inherited,
+    while_none_is_closed,
+};
 #[cfg(target_os = "linux")]
 pub(crate) use self::{
+    checkpoint::CheckpointLock,
     linux::{FileGuard, WriteLock},
+    read_marks::MaintenanceRead,
     registry::{close_inherited, is_inherited, while_none_is_closed},
     scan::{is_unreadable, unreadable},
 };

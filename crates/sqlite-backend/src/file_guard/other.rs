@@ -11,7 +11,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::Identity;
-use crate::{error::EngineError, failpoint::Failpoints};
+use crate::{error::EngineError, failpoint::Failpoints, reader_barrier::ReaderBarrier};
 
 #[derive(Debug)]
 pub(crate) struct FileGuard {
@@ -34,8 +34,17 @@ pub(crate) struct BeforeBegin;
 #[derive(Debug)]
 pub(crate) struct Waiting;
 
+#[derive(Debug)]
+pub(crate) struct MaintenanceRead;
+
+impl MaintenanceRead {
+    pub(crate) const fn begin(_: &Path) -> Self {
+        Self
+    }
+}
+
 impl FileGuard {
-    pub(crate) fn new(_: &Path, _: Failpoints) -> Self {
+    pub(crate) fn new(_: &Path, _: Arc<ReaderBarrier>, _: Failpoints) -> Self {
         Self { has_lost_copies: AtomicBool::new(false) }
     }
 
@@ -83,6 +92,10 @@ impl FileGuard {
 
     pub(crate) fn lock_for_checkpoint(self: &Arc<Self>) -> Result<Option<CheckpointLock>, EngineError> {
         Ok((!self.has_lost_copies()).then_some(CheckpointLock))
+    }
+
+    pub(crate) const fn may_have_moved_marks(&self) -> bool {
+        false
     }
 
     pub(crate) const fn expect_database(&self) -> Result<(), EngineError> {

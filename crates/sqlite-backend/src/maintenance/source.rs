@@ -6,7 +6,9 @@ use rusqlite::Connection;
 use throughline_core::Result;
 
 use super::{STEPS_BETWEEN_LOOKS, Stop, failed};
-use crate::{connection::connect_to_read, error::EngineError, read_only::Access};
+use crate::{
+    connection::connect_to_read, error::EngineError, file_guard::MaintenanceRead, read_only::Access,
+};
 
 /// The attempts to read a closed store. Each failed one means that a process opened or closed the store meanwhile.
 const ATTEMPTS: u32 = 5;
@@ -40,6 +42,7 @@ impl Source {
         stop: &Stop,
         mut work: impl FnMut(rusqlite::Result<Connection>) -> Result<T>,
     ) -> Result<T> {
+        let _reading = MaintenanceRead::begin(&self.path);
         if !self.is_read_only {
             return work(connect_to_read(&self.path).and_then(|db| interruptible(db, stop)));
         }

@@ -96,7 +96,11 @@ pub(crate) struct Opened {
 }
 
 /// Opens the file, creates the schema if the file is new, and migrates an older one. Blocks.
-pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Opened, OpenError> {
+pub(crate) fn bootstrap(
+    path: &Path,
+    options: &SqliteOptions,
+    readers: Arc<ReaderBarrier>,
+) -> Result<Opened, OpenError> {
     if fork_barrier::inherits_locks() {
         return Err(OpenError::ForkedInUse { path: path.to_owned() });
     }
@@ -110,7 +114,7 @@ pub(crate) fn bootstrap(path: &Path, options: &SqliteOptions) -> Result<Opened, 
     if is_inherited(path) {
         return Err(OpenError::Forked { path: path.to_owned() });
     }
-    let guard = Arc::new(FileGuard::new(path, options.failpoints.clone()));
+    let guard = Arc::new(FileGuard::new(path, readers, options.failpoints.clone()));
     let lock = || timeout.retry(|| Ok(guard.lock_before_open()?));
     let connect = || connect(path).map_err(|error| OpenError::sqlite(path, error));
     let mut unlocked = None;

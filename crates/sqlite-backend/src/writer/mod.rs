@@ -104,7 +104,7 @@ impl Writer {
             let (options, commits) = (options.clone(), commits.clone());
             move || {
                 let inside = fork_barrier::enter();
-                let opened_store = match open::bootstrap(&path, &options) {
+                let opened_store = match open::bootstrap(&path, &options, Arc::clone(&reader_barrier)) {
                     Ok(opened_store) => opened_store,
                     Err(error) => return drop(opened.send(Err(error))),
                 };
