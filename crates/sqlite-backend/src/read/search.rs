@@ -27,7 +27,7 @@ use crate::{
     blob::StoredContent,
     error::EngineError,
     record::{Columns as _, Record, message_columns},
-    search::{BY_COUNT, Lookup, Shard, State, of_tenant, prefix, searchable, term_of_thread},
+    search::{BY_COUNT, Lookup, State, prefix, searchable, term_of_thread},
 };
 
 /// The candidates in one shard, the latest message first.
@@ -125,8 +125,8 @@ struct Candidates {
     found: Vec<Candidate>,
     /// The bytes of the texts that were read.
     bytes: u64,
-    /// The number of searched shards.
-    shards: usize,
+    /// The number of searched shards, and of vocabularies that lack the terms.
+    steps: usize,
     terminated_early: bool,
 }
 
@@ -228,33 +228,44 @@ fn candidates(
 ) -> rusqlite::Result<Candidates> {
     let (mut candidates, mut timer) = (Candidates::default(), Timer::new(bounds.until));
     let mut statement = scope.db.prepare_cached(CANDIDATES)?;
-    let mut vocabulary = Lookup::new(scope.db, scope.tenant.as_str(), query.required());
-    for Shard { number, has_vocabulary } in of_tenant(scope.db, scope.tenant.as_str())? {
-        if candidates.shards > 0 && Instant::now() >= bounds.until {
+    let mut lookup = Lookup::new(scope.db, scope.tenant.as_str(), query.required())?;
+    // A search without time takes one step.
+    let is_over = |steps| steps > 0 && Instant::now() >= bounds.until;
+    while let Some(shards) = lookup.next()? {
+        if is_over(candidates.steps) {
             candidates.terminated_early = true;
             break;
         }
-        candidates.shards += 1;
-        if has_vocabulary && !vocabulary.may_match(number)? {
-            continue;
+        if shards.is_empty() {
+            candidates.steps += 1;
         }
-        let (prefix, first) = (prefix(number), candidates.found.len());
-        let mut rows = statement.query([matches(&prefix, thread_pk, query)])?;
-        while let Some(row) = rows.next()? {
-            if candidates.found.len() >= bounds.candidates || timer.is_over() {
+        for shard in shards {
+            if is_over(candidates.steps) {
                 candidates.terminated_early = true;
                 break;
             }
-            timer.count(0);
-            candidates.found.push(Candidate {
-                score: 0,
-                created_at: row.integer(2).unwrap_or_default(),
-                seq: row.integer(1).unwrap_or_default(),
-                message_pk: row.get(0)?,
-            });
+            candidates.steps += 1;
+            let (prefix, first) = (prefix(shard), candidates.found.len());
+            let mut rows = statement.query([matches(&prefix, thread_pk, query)])?;
+            while let Some(row) = rows.next()? {
+                if candidates.found.len() >= bounds.candidates || timer.is_over() {
+                    candidates.terminated_early = true;
+                    break;
+                }
+                timer.count(0);
+                candidates.found.push(Candidate {
+                    score: 0,
+                    created_at: row.integer(2).unwrap_or_default(),
+                    seq: row.integer(1).unwrap_or_default(),
+                    message_pk: row.get(0)?,
+                });
+            }
+            drop(rows);
+            score(scope.db, &prefix, query, &mut candidates, first, bounds, &mut timer)?;
+            if candidates.terminated_early {
+                break;
+            }
         }
-        drop(rows);
-        score(scope.db, &prefix, query, &mut candidates, first, bounds, &mut timer)?;
         if candidates.terminated_early {
             break;
         }
@@ -421,9 +432,10 @@ mod tests {
         let db = empty();
         for shard in 1..=2 * shards {
             let tenant = if shard % 2 == 0 { "a" } else { "b" };
+            let has_vocabulary = (shard <= 2 * shards - 2).then_some(0);
             db.execute(
-                "INSERT INTO search_shards (shard, tenant, first_pk, terms) VALUES (?1, ?2, ?1, 1)",
-                params![shard, tenant],
+                "INSERT INTO search_shards (shard, tenant, first_pk, terms, has_vocabulary) VALUES (?1, ?2, ?1, 1, ?3)",
+                params![shard, tenant, has_vocabulary],
             )
             .unwrap();
             for n in 0..messages {
@@ -448,10 +460,10 @@ mod tests {
     fn a_search_ends_at_each_of_its_bounds_and_reports_that() {
         let db = index(4, 5, "water wave, water");
         let all = asked(&db, "w*", bounds());
-        assert_eq!((all.found.len(), all.shards, all.terminated_early), (20, 4, false));
+        assert_eq!((all.found.len(), all.steps, all.terminated_early), (20, 4, false));
         assert!(all.found.iter().all(|candidate| candidate.score == 3));
         let few = asked(&db, "w*", Bounds { candidates: 7, ..bounds() });
-        assert_eq!((few.found.len(), few.shards, few.terminated_early), (7, 2, true));
+        assert_eq!((few.found.len(), few.steps, few.terminated_early), (7, 2, true));
         // The latest ones.
         let latest: Vec<i64> = few.found.iter().map(|candidate| candidate.message_pk).collect();
         assert_eq!(latest, [8004, 8003, 8002, 8001, 8000, 6004, 6003]);
@@ -460,9 +472,9 @@ mod tests {
         let few_bytes = asked(&db, "w*", Bounds { bytes: 1, ..bounds() });
         assert_eq!((few_bytes.found.len(), few_bytes.terminated_early), (1, true));
         let late = asked(&db, "w*", Bounds { until: Instant::now(), ..bounds() });
-        assert_eq!((late.found.len(), late.shards, late.terminated_early), (5, 1, true));
+        assert_eq!((late.found.len(), late.steps, late.terminated_early), (5, 1, true));
         let nothing = asked(&db, "wa* fire", bounds());
-        assert_eq!((nothing.found.len(), nothing.shards, nothing.terminated_early), (0, 4, false));
+        assert_eq!((nothing.found.len(), nothing.steps, nothing.terminated_early), (0, 4, false));
     }
 
     #[test]
@@ -470,7 +482,7 @@ mod tests {
         let db = index(1, 200, "water wave");
         for query in ["w*", "water"] {
             let late = asked(&db, query, Bounds { until: Instant::now(), ..bounds() });
-            assert_eq!((late.found.len(), late.shards, late.terminated_early), (64, 1, true), "{query}");
+            assert_eq!((late.found.len(), late.steps, late.terminated_early), (64, 1, true), "{query}");
             assert_eq!(late.found.first().map(|candidate| candidate.message_pk), Some(2199));
         }
         let long = (0..20_000).map(|n| format!("w{n:099} ")).collect::<String>();
@@ -495,12 +507,13 @@ mod tests {
         );
         db.execute("UPDATE search_shards SET has_vocabulary = 1", []).unwrap();
         assert_eq!([found("wave"), found("wat* wav*"), found("water")], [3, 3, 6]);
-        let late = asked(&db, "fire", Bounds { until: Instant::now(), ..bounds() });
-        assert_eq!(
-            (late.shards, late.terminated_early),
-            (1, true),
-            "it reads one vocabulary, and no more in no time"
-        );
+        let late = |db: &Connection| {
+            let late = asked(db, "fire", Bounds { until: Instant::now(), ..bounds() });
+            (late.steps, late.terminated_early)
+        };
+        assert_eq!(late(&db), (1, false), "there is one vocabulary");
+        db.execute("INSERT INTO search_vocabulary VALUES (2, 'a', 7, 'water', 'water 14')", []).unwrap();
+        assert_eq!(late(&db), (1, true), "it reads one vocabulary, and no more in no time");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) use self::indexed_terms::IndexedTerms;
 use self::step::Step;
 pub(crate) use self::{
     indexed_terms::BY_COUNT,
-    shards::{Shard, of_tenant, prefix, term_of_thread},
+    shards::{prefix, term_of_thread},
     state::State,
     vocabulary::Lookup,
 };

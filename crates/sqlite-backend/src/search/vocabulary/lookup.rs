@@ -1,7 +1,7 @@
 use rusqlite::{Connection, params};
 use throughline_core::backend::search::Term;
 
-use super::{bit, part, row};
+use super::{bit, part, row, shards_of};
 
 /// The rows in which a search looks for the terms with a prefix. A prefix of more terms is in most shards.
 const MAX_ROWS: usize = 16;
@@ -10,30 +10,60 @@ const MAX_ROWS: usize = 16;
 const ROWS: &str = "SELECT terms FROM search_vocabulary WHERE tenant = ?1 AND part = ?2 AND first >= coalesce(\
     (SELECT max(first) FROM search_vocabulary WHERE tenant = ?1 AND part = ?2 AND first <= ?3), ?3) ORDER BY first";
 
+/// The shards of a tenant of which a search asks FTS5, whatever the vocabularies have.
+const OUTSIDE: &str = "SELECT shard FROM search_shards INDEXED BY search_shards_without_vocabulary WHERE has_vocabulary <> 1 AND tenant = ?1 UNION \
+    SELECT shard FROM (SELECT shard, has_vocabulary FROM search_shards WHERE tenant = ?1 ORDER BY first_pk DESC LIMIT 1) \
+    WHERE has_vocabulary IS NULL ORDER BY shard";
+
+/// The last vocabulary of a tenant before a part.
+const PART: &str = "SELECT max(part) FROM search_vocabulary WHERE tenant = ?1 AND part < ?2";
+
+/// The shards of a tenant in a part, the latest messages first, and whether all of their terms are in the vocabulary.
+const OF_PART: &str = "SELECT shard, coalesce(has_vocabulary = 1, 0) FROM search_shards \
+    WHERE shard BETWEEN ?2 AND ?3 AND tenant = ?1 ORDER BY shard DESC";
+
 /// The lookup of the terms of one search in the vocabularies of its tenant.
+///
+/// It reads no row of a shard that has a vocabulary, unless the vocabulary has the terms: a large store has a thousand shards.
 #[derive(Debug)]
 pub(crate) struct Lookup<'a> {
     db: &'a Connection,
     tenant: &'a str,
     terms: &'a [Term],
-    /// The last vocabulary that was read, and the bits of its shards with all of the terms.
-    last: Option<(i64, u64)>,
+    /// The shards before [`before`](Self::before) that are in no vocabulary, in order.
+    outside: Vec<i64>,
+    /// The part that was read last.
+    before: i64,
 }
 
 impl<'a> Lookup<'a> {
-    pub(crate) const fn new(db: &'a Connection, tenant: &'a str, terms: &'a [Term]) -> Self {
-        Self { db, tenant, terms, last: None }
+    pub(crate) fn new(db: &'a Connection, tenant: &'a str, terms: &'a [Term]) -> rusqlite::Result<Self> {
+        let outside =
+            db.prepare_cached(OUTSIDE)?.query_map([tenant], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(Self { db, tenant, terms, outside, before: i64::MAX })
     }
 
-    /// Returns whether a shard that is in a vocabulary may have all of the terms.
-    pub(crate) fn may_match(&mut self, shard: i64) -> rusqlite::Result<bool> {
-        let part = part(shard);
-        let bits = match self.last {
-            Some((last, bits)) if last == part => bits,
-            _ => self.read(part)?,
-        };
-        self.last = Some((part, bits));
-        Ok(bits & bit(shard) != 0)
+    /// Returns the next shards that may have all of the terms, the latest messages first; of one part, and possibly none. `None` after
+    /// the last part.
+    pub(crate) fn next(&mut self) -> rusqlite::Result<Option<Vec<i64>>> {
+        let params = params![self.tenant, self.before];
+        let vocabulary: Option<i64> = self.db.prepare_cached(PART)?.query_row(params, |row| row.get(0))?;
+        let of_outside = self.outside.last().map(|shard| part(*shard));
+        let Some(next) = vocabulary.max(of_outside) else { return Ok(None) };
+        self.before = next;
+        let bits = if vocabulary == Some(next) { self.read(next)? } else { 0 };
+        let first = self.outside.partition_point(|shard| part(*shard) < next);
+        let outside = self.outside.split_off(first);
+        if bits == 0 {
+            return Ok(Some(outside.into_iter().rev().collect()));
+        }
+        let mut statement = self.db.prepare_cached(OF_PART)?;
+        let (first, last) = shards_of(next);
+        let rows =
+            statement.query_map(params![self.tenant, first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let may_match = |(shard, has_vocabulary): &(i64, bool)| !has_vocabulary || bits & bit(*shard) != 0;
+        let shards: Vec<_> = rows.collect::<Result<_, _>>()?;
+        Ok(Some(shards.into_iter().filter(may_match).map(|(shard, _)| shard).collect()))
     }
 
     fn read(&self, part: i64) -> rusqlite::Result<u64> {
@@ -75,8 +105,9 @@ impl<'a> Lookup<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Instant};
+    use std::{collections::BTreeSet, iter, time::Instant};
 
+    use rusqlite::StatementStatus;
     use throughline_core::backend::search::{Terms, Tokenizer};
 
     use super::*;
@@ -85,10 +116,13 @@ mod tests {
         tests::{add_shard, empty},
     };
 
-    /// Returns the shards of the tenant `a` from 1 to `last` that may have all of these terms.
-    fn found(db: &Connection, last: i64, terms: &[Term]) -> Vec<i64> {
-        let mut lookup = Lookup::new(db, "a", terms);
-        (1..=last).filter(|shard| lookup.may_match(*shard).unwrap()).collect()
+    /// Returns the shards of the tenant `a` that may have all of these terms, the first one first.
+    fn found(db: &Connection, terms: &[Term]) -> Vec<i64> {
+        let mut lookup = Lookup::new(db, "a", terms).unwrap();
+        let mut found: Vec<i64> = iter::from_fn(|| lookup.next().unwrap()).flatten().collect();
+        assert!(found.is_sorted_by(|later, earlier| later > earlier), "{found:?}");
+        found.reverse();
+        found
     }
 
     fn whole(text: &str) -> Term {
@@ -115,12 +149,52 @@ mod tests {
         }
         add_shard(&db, 3, "b", "water wave fire", Some(0));
         while build(&db, Instant::now()).unwrap() {}
-        assert_eq!(found(&db, 70, &[whole("water")]), [1, 2, 64]);
-        assert_eq!(found(&db, 70, &[whole("water"), whole("wave")]), [1, 64]);
-        assert_eq!(found(&db, 70, &[whole("wave"), prefix("wat")]), [1, 64]);
-        assert_eq!(found(&db, 70, &[prefix("water")]), [1, 2, 64, 66]);
-        assert_eq!(found(&db, 70, &[whole("wat")]), [0; 0]);
-        assert_eq!(found(&db, 70, &[whole("fire")]), [0; 0], "another tenant has it");
+        assert_eq!(found(&db, &[whole("water")]), [1, 2, 64]);
+        assert_eq!(found(&db, &[whole("water"), whole("wave")]), [1, 64]);
+        assert_eq!(found(&db, &[whole("wave"), prefix("wat")]), [1, 64]);
+        assert_eq!(found(&db, &[prefix("water")]), [1, 2, 64, 66]);
+        assert_eq!(found(&db, &[whole("wat")]), [0; 0]);
+        assert_eq!(found(&db, &[whole("fire")]), [0; 0], "another tenant has it");
+    }
+
+    #[test]
+    fn a_shard_outside_of_the_vocabularies_may_match_and_one_of_another_tenant_does_not() {
+        let db = empty();
+        // The states: 0 is to be added, 2 is to be removed, and the last one of the tenant is in no vocabulary.
+        let states = [(1, Some(1)), (2, Some(0)), (3, Some(2)), (65, Some(1)), (66, Some(0)), (200, None)];
+        for (shard, has_vocabulary) in states {
+            add_shard(&db, shard, "a", "x", has_vocabulary);
+        }
+        add_shard(&db, 4, "b", "x", Some(0));
+        add_shard(&db, 201, "b", "x", None);
+        let insert =
+            "INSERT INTO search_vocabulary (tenant, part, first, terms) VALUES ('a', ?1, 'y', 'y ' || ?2)";
+        // Bits of shards whose terms are leaving the vocabulary, and of shards that it does not have.
+        db.execute(insert, params![0, "ffffffffffffffff"]).unwrap();
+        assert_eq!(found(&db, &[whole("x")]), [2, 3, 66, 200]);
+        assert_eq!(found(&db, &[whole("y")]), [1, 2, 3, 66, 200]);
+        db.execute(insert, params![1, "2"]).unwrap();
+        assert_eq!(found(&db, &[whole("y")]), [1, 2, 3, 65, 66, 200]);
+        assert_eq!(found(&db, &[whole("z")]), [2, 3, 66, 200]);
+        // A last shard that is in a vocabulary.
+        db.execute("UPDATE search_shards SET has_vocabulary = 1 WHERE shard = 200", []).unwrap();
+        assert_eq!(found(&db, &[whole("x")]), [2, 3, 66]);
+    }
+
+    #[test]
+    fn the_work_of_a_lookup_does_not_grow_with_the_shards_that_lack_the_term() {
+        let steps = |shards| {
+            let db = empty();
+            for shard in 1..=shards {
+                add_shard(&db, shard, "a", "x", (shard < shards).then_some(1));
+            }
+            let mut outside = db.prepare(OUTSIDE).unwrap();
+            let found: Vec<i64> =
+                outside.query_map(["a"], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+            assert_eq!(found, [shards]);
+            outside.get_status(StatementStatus::VmStep)
+        };
+        assert_eq!(steps(5), steps(60));
     }
 
     #[test]
@@ -153,22 +227,25 @@ mod tests {
                     (1..).zip(&texts).filter(|(_, terms)| terms.iter().any(|(term, _)| is_match(term)));
                 shards.map(|(shard, _)| shard).collect()
             };
-            assert_eq!(found(&db, 3, &[whole(&text)]), having(&|term| term == text), "{text}");
-            assert_eq!(found(&db, 3, &[prefix(&text)]), having(&|term| term.starts_with(&text)), "{text}*");
+            assert_eq!(found(&db, &[whole(&text)]), having(&|term| term == text), "{text}");
+            assert_eq!(found(&db, &[prefix(&text)]), having(&|term| term.starts_with(&text)), "{text}*");
         }
     }
 
     #[test]
     fn a_prefix_of_terms_in_many_rows_may_match_in_every_shard() {
         let db = empty();
+        for shard in [1, 2] {
+            add_shard(&db, shard, "a", "x", Some(1));
+        }
         for n in 0..=MAX_ROWS {
             let term = format!("w{n:02}");
             let insert =
                 "INSERT INTO search_vocabulary (tenant, part, first, terms) VALUES ('a', 0, ?1, ?1 || ' 2')";
             db.execute(insert, [term]).unwrap();
         }
-        assert_eq!(found(&db, 2, &[prefix("w")]), [1, 2]);
-        assert_eq!(found(&db, 2, &[prefix("w0")]), [1]);
-        assert_eq!(found(&db, 2, &[whole("w16")]), [1]);
+        assert_eq!(found(&db, &[prefix("w")]), [1, 2]);
+        assert_eq!(found(&db, &[prefix("w0")]), [1]);
+        assert_eq!(found(&db, &[whole("w16")]), [1]);
     }
 }

@@ -23,6 +23,11 @@ const fn part(shard: i64) -> i64 {
     shard.div_euclid(SHARDS)
 }
 
+/// Returns the first and the last number of the shards in a vocabulary.
+const fn shards_of(part: i64) -> (i64, i64) {
+    (part * SHARDS, part * SHARDS + SHARDS - 1)
+}
+
 /// Returns the bit of a shard in its vocabulary.
 const fn bit(shard: i64) -> u64 {
     1 << shard.rem_euclid(SHARDS)
