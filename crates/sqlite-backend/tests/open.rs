@@ -8,8 +8,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Backend as _, Durability, ErrorKind, NewMessage, PersistError, Persistence, Position, messages::PageFrom,
-    replication::BeginCapture,
+    Backend as _, Durability, ErrorKind, IndexedMetadata, NewMessage, PersistError, Persistence, Position,
+    messages::PageFrom, replication::BeginCapture,
 };
 use throughline_sqlite::{OpenError, SqliteBackend, SqliteOptions};
 
@@ -352,4 +352,20 @@ async fn threads_that_open_a_fresh_file_at_once_all_succeed() {
         }
         assert_eq!(ids(&open(&file.path).await).await.len(), 8);
     }
+}
+
+#[tokio::test]
+async fn an_opening_that_is_refused_under_the_write_lock_leaves_no_wal() {
+    let File { _directory: directory, path } = file();
+    let open = |prefix| {
+        let names = (0..9).map(move |n| format!("{prefix}{n}"));
+        SqliteOptions::new().index_metadata(IndexedMetadata::new(names).unwrap()).open(&path)
+    };
+    open("a").await.unwrap().close().await.unwrap();
+    let error = open("b").await.unwrap_err();
+    assert!(matches!(error, OpenError::Setting { name: "indexed_metadata", .. }), "{error}");
+    let names = directory.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["chat.db", "chat.db-fingerprints"]);
 }

@@ -135,31 +135,50 @@ pub(crate) fn bootstrap(
         .map_err(|error| OpenError::sqlite(path, error))?;
     guard.open_files();
     let file_identity = FileIdentity::new(path, guard.opened());
-    configure(&connection, path)?;
+    let opened = Opened { connection, guard, file_identity };
+    match prepare(&opened, path, options, identity, &timeout) {
+        Ok(()) => Ok(opened),
+        Err(error) => {
+            drop(opened.connection);
+            opened.guard.remove_wal();
+            Err(error)
+        }
+    }
+}
+
+/// Creates or migrates the schema, and declares the indexed metadata.
+fn prepare(
+    opened: &Opened,
+    path: &Path,
+    options: &SqliteOptions,
+    identity: Option<Identity>,
+    timeout: &BusyTimeout<'_>,
+) -> Result<(), OpenError> {
+    let Opened { connection, guard, file_identity } = opened;
+    configure(connection, path)?;
     if identity != Some(Identity::Store(migration::LATEST)) {
         timeout.retry(|| {
-            let _transaction = begin_own(&connection, &file_identity, &guard)?;
+            let _transaction = begin_own(connection, file_identity, guard)?;
             if options.repair_ledger {
-                migration::repair(&connection, path)?;
+                migration::repair(connection, path)?;
             }
-            migration::apply(&connection, path)?;
-            options.failpoints.reach(Failpoint::Migrating, &connection)?;
+            migration::apply(connection, path)?;
+            options.failpoints.reach(Failpoint::Migrating, connection)?;
             Ok(connection.execute_batch("COMMIT")?)
         })?;
     }
     let names = (&options.indexed, &options.dropped);
     timeout.retry(|| {
-        if metadata_index::is_declared(&connection, names)? {
+        if metadata_index::is_declared(connection, names)? {
             return Ok(());
         }
-        let _transaction = begin_own(&connection, &file_identity, &guard)?;
-        metadata_index::declare(&connection, names).map_err(|error| match error {
+        let _transaction = begin_own(connection, file_identity, guard)?;
+        metadata_index::declare(connection, names).map_err(|error| match error {
             DeclareError::Engine(error) => Unfit::Engine(error),
             DeclareError::TooMany { declared, stored } => Unfit::File(too_many(&declared, &stored)),
         })?;
         Ok(connection.execute_batch("COMMIT")?)
-    })?;
-    Ok(Opened { connection, guard, file_identity })
+    })
 }
 
 /// Switches a file to WAL mode, if it can be a store. SQLite needs the file for itself for that, so the [guard](FileGuard) must
