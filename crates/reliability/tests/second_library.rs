@@ -416,3 +416,49 @@ async fn backups_and_verifications_are_sound_next_to_a_second_library_that_reads
     spawn_blocking(move || host.join().unwrap()).await.unwrap();
     db.close().await.unwrap();
 }
+
+/// The second library drops the locks of the host's own connection, and removes the files that it has open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_not_opened_while_a_connection_of_the_host_has_a_removed_wal() {
+    let Some(library) = second_library() else { return };
+    let (_directory, path) = file();
+    let (db, _) = open(&path).await;
+    add(&db, "before").await;
+    db.close().await.unwrap();
+    let host = Connection::open(&path).unwrap();
+    let count = |host: &Connection| {
+        host.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(count(&host), 1);
+    library.open(&path, 0).unwrap().execute("SELECT count(*) FROM messages").unwrap();
+    let error = SqliteOptions::new().open(&path).await.unwrap_err();
+    assert!(error.to_string().contains("`-wal` or `-shm` that was removed"), "{error}");
+    drop(host);
+    let (db, _) = open(&path).await;
+    add(&db, "after").await;
+    db.close().await.unwrap();
+    expect_whole(&path, 2).await;
+}
+
+/// It is left by a tool that keeps its journals, or by a copy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_is_not_to_be_undone_does_not_keep_the_locks_from_an_opening() {
+    let Some(library) = second_library() else { return };
+    let (_directory, path) = file();
+    let (db, _) = open(&path).await;
+    add(&db, "before").await;
+    db.close().await.unwrap();
+    std::fs::write(path.with_extension("db-journal"), [0; 512]).unwrap();
+    let opened = path.clone();
+    let options = SqliteOptions::new().failpoints(move |point| {
+        if point == Failpoint::Opening {
+            let host = library.open(&opened, 60_000).unwrap();
+            host.execute("SELECT count(*) FROM messages").unwrap();
+        }
+        Ok(())
+    });
+    let (db, _) = open_with(options, &path).await;
+    add(&db, "after").await;
+    db.close().await.unwrap();
+    expect_whole(&path, 2).await;
+}

@@ -30,6 +30,11 @@ pub(crate) enum EngineError {
     RolledBack,
     #[error("the file or its WAL was moved or deleted while it was open")]
     Elsewhere,
+    #[error(
+        "a connection of this process has the file open with a `-wal` or `-shm` that was removed: close it and open the store \
+         again"
+    )]
+    Removed,
     #[error("begin failed: another writer took the write lock first; try again")]
     Overtaken,
     #[error("begin failed: another writer committed first; try again")]
@@ -222,6 +227,7 @@ impl EngineError {
             | Self::ReaderLost
             | Self::RolledBack
             | Self::Elsewhere
+            | Self::Removed
             | Self::WalReplaced { .. }
             | Self::FileTruncated
             | Self::LockStuck

@@ -1,7 +1,7 @@
 //! An open file of a store.
 
 use std::{
-    fs::{File, Permissions},
+    fs::{self, File, Permissions},
     io,
     ops::Deref,
     os::{
@@ -88,6 +88,12 @@ impl Descriptor {
     pub(super) fn admit_others(&self) {
         // A lock that cannot be released goes with the descriptor.
         drop(self.users().map(|users| lock::release(self, users)));
+    }
+
+    /// Returns whether the descriptor of this number is open and of this file.
+    pub(super) fn is_open(&self) -> bool {
+        let open = fs::metadata(format!("/proc/self/fd/{}", self.number()));
+        open.is_ok_and(|open| (open.dev(), open.ino()) == self.identity)
     }
 
     pub(super) fn number(&self) -> RawFd {

@@ -77,6 +77,14 @@ impl Files {
         Ok(())
     }
 
+    /// Returns whether SQLite has the WAL and the index open too, unless the system does not report that.
+    pub(super) fn are_open_elsewhere(&self) -> bool {
+        descriptors().is_none_or(|open| {
+            let is_open = |own: &Descriptor| open.iter().filter(|file| **file == own.identity).count() > 1;
+            is_open(&self.wal) && is_open(&self.index)
+        })
+    }
+
     pub(super) fn checkpoints(&self) -> MutexGuard<'_, u32> {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }

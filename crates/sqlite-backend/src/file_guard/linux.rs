@@ -117,11 +117,16 @@ impl FileGuard {
         }
     }
 
-    /// Opens the WAL and its index, which SQLite has open, and takes the other locks.
-    pub(crate) fn open_files(&self) {
-        if let Err(error) = self.open(&mut self.files(), None) {
-            report_no_locks(&error);
+    /// Opens the WAL and its index, which SQLite has open, and takes the other locks, if the file system has such locks.
+    ///
+    /// # Errors
+    /// Another user of the file has it to itself at the moment, or SQLite has other files open than those at the paths.
+    pub(crate) fn open_files(&self) -> Result<(), EngineError> {
+        match self.open(&mut self.files(), None) {
+            Err(EngineError::Lock { source }) => report_no_locks(&source),
+            opened => opened?,
         }
+        Ok(())
     }
 
     fn opening(&self) -> MutexGuard<'_, Option<Opening>> {
@@ -139,7 +144,14 @@ impl FileGuard {
 
     /// Opens the files if they are not open yet, or are not the ones that SQLite has open. Does not try within a second
     /// of a refusal.
-    fn open(&self, files: &mut Option<Shared>, opened: Option<(Identity, Identity)>) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of [`open_files`](Self::open_files), and [`Lock`](EngineError::Lock): the file system refused the locks.
+    fn open(
+        &self,
+        files: &mut Option<Shared>,
+        opened: Option<(Identity, Identity)>,
+    ) -> Result<(), EngineError> {
         let is_current = |files: &Shared| opened.is_none_or(|opened| opened == files.opened());
         if files.as_ref().is_some_and(is_current) {
             return Ok(());
@@ -158,12 +170,19 @@ impl FileGuard {
             opening.lock_index(&self.path)?;
             Shared::open(opening, &self.wal_path, &self.index_path)
         };
-        let shared = open().inspect_err(|error| {
-            // Neither a WAL that does not exist yet nor a lock that another user of the file holds is a refusal.
-            if error.kind() != io::ErrorKind::NotFound && !is_taken(error) {
+        let shared = open().map_err(|error| {
+            if is_taken(&error) {
+                return EngineError::Overtaken;
+            }
+            // A WAL that does not exist yet is no refusal.
+            if error.kind() != io::ErrorKind::NotFound {
                 *refused = Some(Instant::now());
             }
+            EngineError::lock(error)
         })?;
+        if !shared.are_open_elsewhere() {
+            return Err(EngineError::Removed);
+        }
         shared.read_marks.add(&self.readers);
         *files = Some(shared);
         Ok(())
@@ -200,14 +219,12 @@ impl FileGuard {
         let mut lock = WriteLock(None);
         let mut files = self.files();
         let exchanged = match self.open(&mut files, opened) {
-            Err(error) if is_taken(&error) => Err(EngineError::Overtaken),
-            opened => {
-                if let Err(error) = opened
-                    && !self.has_warned.swap(true, Ordering::Relaxed)
-                {
-                    // SQLite's own locks are the only ones then.
-                    tracing::warn!(target: "throughline_sqlite", %error, "no lock keeps a second SQLite library out");
-                }
+            Err(EngineError::Lock { source }) => {
+                self.warn(&source);
+                return Ok(lock);
+            }
+            Err(error) => Err(error),
+            Ok(()) => {
                 let Some(shared) = files.as_ref() else { return Ok(lock) };
                 self.exchange_on(shared, connection, before, &mut lock)
             }
@@ -222,6 +239,13 @@ impl FileGuard {
             drop(connection.execute_batch("COMMIT"));
         }
         exchanged.map(|()| lock)
+    }
+
+    /// Warns once that SQLite's own locks are the only ones.
+    fn warn(&self, error: &io::Error) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(target: "throughline_sqlite", %error, "no lock keeps a second SQLite library out");
+        }
     }
 
     fn exchange_on(
@@ -334,7 +358,7 @@ impl FileGuard {
     /// Creates the guard of a file that SQLite has open in WAL mode.
     pub(crate) fn of_open_file(path: &Path, failpoints: Failpoints) -> Self {
         let guard = Self::new(path, Arc::default(), failpoints);
-        guard.open_files();
+        guard.open_files().unwrap();
         guard
     }
 
@@ -539,6 +563,24 @@ mod tests {
         assert_eq!(rows(&begun), 1);
         begun.connection.execute_batch("INSERT INTO t VALUES (2); COMMIT").unwrap();
         assert_eq!(rows(&begun), 2);
+    }
+
+    /// A second library removed them, and other connections of this process keep them open.
+    #[test]
+    fn files_that_sqlite_does_not_have_open_are_refused() {
+        for suffix in ["-wal", "-shm"] {
+            let begun = begun();
+            *begun.guard.files() = None;
+            let file = with_suffix(&begun.path, suffix);
+            let moved = with_suffix(&begun.path, "-moved");
+            std::fs::rename(&file, &moved).unwrap();
+            std::fs::write(&file, "").unwrap();
+            assert!(matches!(begun.guard.open_files(), Err(EngineError::Removed)), "{suffix}");
+            assert!(matches!(begun.exchange(), Err(EngineError::Removed)), "{suffix}");
+            begun.expect_ended_without_a_rollback();
+            std::fs::rename(&moved, &file).unwrap();
+            begun.guard.open_files().unwrap();
+        }
     }
 
     #[test]

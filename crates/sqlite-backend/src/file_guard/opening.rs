@@ -7,7 +7,7 @@
 //! SQLite trusts an index that another user has locked. So the store first does as SQLite does: it empties an index
 //! without users. SQLite then builds it again from the WAL.
 
-use std::{io, mem, os::unix::fs::FileExt as _, path::Path, sync::Arc};
+use std::{fs::File, io, mem, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
 use super::{
     descriptor::{Descriptor, Part},
@@ -77,8 +77,7 @@ impl Opening {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             Err(error) => return Err(error),
         }
-        // SQLite undoes an interrupted change of the mode first.
-        Ok(versions == WAL_MODE && !with_suffix(path, "-journal").try_exists()?)
+        Ok(versions == WAL_MODE && !is_hot(&with_suffix(path, "-journal"))?)
     }
 
     /// Takes the lock of the index, which is created if it is missing.
@@ -139,10 +138,21 @@ impl Drop for Opening {
     }
 }
 
+/// Returns whether a journal may be that of an interrupted change, which SQLite undoes before it opens the WAL. The first byte of another one is
+/// zero.
+fn is_hot(journal: &Path) -> io::Result<bool> {
+    let mut first = [0];
+    match File::open(journal).and_then(|journal| journal.read_at(&mut first, 0)) {
+        Ok(_) => Ok(first != [0]),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
-        fs::{self, File, Permissions},
+        fs::{self, Permissions},
         os::unix::fs::{MetadataExt as _, PermissionsExt as _},
         path::PathBuf,
     };
@@ -276,6 +286,15 @@ mod tests {
     }
 
     #[test]
+    fn an_opening_that_fails_is_over() {
+        let directory = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let error = Opening::take(directory.path()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        }
+    }
+
+    #[test]
     fn one_thread_at_a_time_opens_a_file() {
         let (_directory, path) = file();
         drop(connect(&path));
@@ -312,7 +331,10 @@ mod tests {
         assert!(!is_in_wal_mode());
         drop(connect(&path));
         assert!(is_in_wal_mode());
-        fs::write(with_suffix(&path, "-journal"), "").unwrap();
-        assert!(!is_in_wal_mode());
+        // SQLite removes only a journal that it plays back.
+        for (journal, expected) in [(&b""[..], true), (&[0; 512], true), (&[0xd9, 0xd5], false)] {
+            fs::write(with_suffix(&path, "-journal"), journal).unwrap();
+            assert_eq!(is_in_wal_mode(), expected, "{journal:?}");
+        }
     }
 }

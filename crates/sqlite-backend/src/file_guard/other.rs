@@ -52,7 +52,9 @@ impl FileGuard {
         Ok(false)
     }
 
-    pub(crate) const fn open_files(&self) {}
+    pub(crate) const fn open_files(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     pub(crate) const fn opened(&self) -> Option<(Identity, Identity)> {
         None

@@ -56,8 +56,11 @@ impl Inherit for OpenFiles {
         let Ok(parent) = parent.try_lock() else { return Self::default() };
         let mut inherited = parent.inherited.clone();
         for file in parent.files.iter().filter_map(Weak::upgrade) {
-            // The child has none of the threads that use it, and the parent keeps its locks.
-            let _ = nix::unistd::close(file.number());
+            // The child has none of the threads that use it, and the parent keeps its locks. If another thread opened the file during
+            // the fork, the child has no such descriptor, or one of its own with this number.
+            if file.is_open() {
+                let _ = nix::unistd::close(file.number());
+            }
             if file.part == Part::Database {
                 inherited.insert(file.identity);
             }
@@ -131,8 +134,6 @@ impl Shared {
             if files.opened() != opened {
                 return Err(replaced());
             }
-            // A store that is closing may have released them.
-            files.lock()?;
             return Ok(files);
         }
         // The drop of `opening` comes later and needs it.

@@ -5,7 +5,8 @@
 
 use std::{
     collections::HashMap,
-    mem,
+    fs, mem,
+    os::fd::{AsFd as _, AsRawFd as _},
     path::Path,
     sync::{
         Arc, Mutex, Weak,
@@ -38,10 +39,23 @@ static WATCHES: PerProcess<Watches> = PerProcess::new();
 impl Inherit for Watches {
     fn inherit(parent: &Mutex<Self>) -> Self {
         // A forked child would consume the events of its parent. It closes its copy of the instance, if no thread of
-        // the parent used it at the fork.
-        drop(parent.try_lock().map(|mut watches| mem::take(&mut *watches)));
+        // the parent used it at the fork. If another thread created it during the fork, the child has no such descriptor, or
+        // one of its own with this number.
+        if let Ok(mut watches) = parent.try_lock() {
+            match mem::take(&mut *watches).events {
+                Some(events) if !is_inotify(&events) => mem::forget(events),
+                events => drop(events),
+            }
+        }
         Self::default()
     }
+}
+
+/// Returns whether the descriptor of this number is that of an instance.
+fn is_inotify(events: &Inotify) -> bool {
+    let number = events.as_fd().as_raw_fd();
+    let target = fs::read_link(format!("/proc/self/fd/{number}"));
+    target.is_ok_and(|target| target.as_os_str() == "anon_inode:inotify")
 }
 
 impl Watches {

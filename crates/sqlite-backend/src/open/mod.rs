@@ -133,7 +133,7 @@ pub(crate) fn bootstrap(
         .failpoints
         .reach(Failpoint::Opening, &connection)
         .map_err(|error| OpenError::sqlite(path, error))?;
-    guard.open_files();
+    timeout.retry(|| Ok(guard.open_files()?))?;
     let file_identity = FileIdentity::new(path, guard.opened());
     let opened = Opened { connection, guard, file_identity };
     match prepare(&opened, path, options, identity, &timeout) {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long the writer waits for readers, to close their connections.
-const READERS_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const READERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The reason why no transaction began.
 enum NotBegun {

@@ -13,7 +13,7 @@ use throughline_core::{PersistError, Result, changes::CommitNotifier};
 
 use super::{
     PROBE_INTERVAL,
-    begin::begin_own,
+    begin::{READERS_TIMEOUT, begin_own},
     commit_watch::CommitWatch,
     failure_tracker::FailureTracker,
     file_identity::FileIdentity,
@@ -580,6 +580,8 @@ impl Worker {
             connection::keep_wal_on_close(&connection);
         }
         drop(lock);
+        // If the store is dropped, the readers may not have closed theirs yet.
+        self.reader_barrier.close_connections(READERS_TIMEOUT);
         match connection.close() {
             Ok(()) => self.guard.remove_wal(),
             Err((_, error)) => return Err(failed(error.into())),

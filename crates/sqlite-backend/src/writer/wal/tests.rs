@@ -52,7 +52,7 @@ impl Written {
     fn wal(&self, limit: u64) -> Wal {
         let guard =
             Arc::new(FileGuard::new(&self.path, Arc::clone(&self.reader_barrier), Failpoints::none()));
-        guard.open_files();
+        guard.open_files().unwrap();
         Wal::new(&self.path, limit, Arc::clone(&self.reader_barrier), guard)
     }
 
