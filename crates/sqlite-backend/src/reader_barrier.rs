@@ -93,6 +93,7 @@ impl ReaderBarrier {
     }
 
     /// Returns whether no read runs at the moment.
+    #[cfg(target_os = "linux")]
     pub(crate) fn is_idle(&self) -> bool {
         self.state().active == 0
     }
