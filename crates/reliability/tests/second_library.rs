@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
+use throughline_core::{Effect, ErrorKind, IndexedMetadata, NewMessage, Persistence, messages::PageFrom};
 use throughline_reliability::{SecondLibrary, skipped};
 use throughline_sqlite::{Alarm, Failpoint, Maintenance, SqliteOptions};
 use tokio::{task::spawn_blocking, time::timeout};
@@ -440,7 +440,7 @@ async fn a_store_is_not_opened_while_a_connection_of_the_host_has_a_removed_wal(
     expect_whole(&path, 2).await;
 }
 
-/// It is left by a tool that keeps its journals, or by a copy.
+/// A copy of a folder can leave one, for example.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_that_is_not_to_be_undone_does_not_keep_the_locks_from_an_opening() {
     let Some(library) = second_library() else { return };
@@ -458,6 +458,26 @@ async fn a_journal_that_is_not_to_be_undone_does_not_keep_the_locks_from_an_open
         Ok(())
     });
     let (db, _) = open_with(options, &path).await;
+    add(&db, "after").await;
+    db.close().await.unwrap();
+    expect_whole(&path, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_that_has_to_write_is_refused_by_name_while_a_second_library_is_connected() {
+    let Some(library) = second_library() else { return };
+    let (_directory, path) = file();
+    let (db, _) = open(&path).await;
+    add(&db, "before").await;
+    db.close().await.unwrap();
+    let host = library.open(&path, 0).unwrap();
+    host.execute("SELECT count(*) FROM messages").unwrap();
+    let options = || SqliteOptions::new().index_metadata(IndexedMetadata::new(["orderId"]).unwrap());
+    let error = options().wait_limit(Duration::from_millis(300)).open(&path).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert!(error.to_string().contains("a second SQLite library in this process"), "{error}");
+    drop(host);
+    let (db, _) = open_with(options(), &path).await;
     add(&db, "after").await;
     db.close().await.unwrap();
     expect_whole(&path, 2).await;

@@ -54,7 +54,7 @@ mod tests {
     use rusqlite::{Connection, config::DbConfig};
 
     use super::*;
-    use crate::{file_guard::opening::Opening, writer::with_suffix};
+    use crate::writer::with_suffix;
 
     struct Closing {
         _directory: tempfile::TempDir,
@@ -73,14 +73,8 @@ mod tests {
                 "PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB); PRAGMA wal_checkpoint(TRUNCATE)",
             )
             .unwrap();
-        let files = share(&path);
+        let files = Shared::of_open_file(&path);
         Closing { _directory: directory, path, connection, files }
-    }
-
-    fn share(path: &Path) -> Shared {
-        let mut opening = Opening::take(path).unwrap();
-        opening.lock_index(path).unwrap();
-        Shared::open(opening, &with_suffix(path, "-wal"), &with_suffix(path, "-shm")).unwrap()
     }
 
     impl Closing {
@@ -110,7 +104,7 @@ mod tests {
     #[test]
     fn a_wal_that_another_store_of_the_process_uses_is_not_removed() {
         let closing = closing();
-        let _other = share(&closing.path);
+        let _other = Shared::of_open_file(&closing.path);
         assert!(closing.close());
     }
 

@@ -84,10 +84,13 @@ impl Descriptor {
         drop(self.users().map(|users| lock::exclude(self, users)));
     }
 
-    /// Releases the lock of a user.
-    pub(super) fn admit_others(&self) {
-        // A lock that cannot be released goes with the descriptor.
-        drop(self.users().map(|users| lock::release(self, users)));
+    /// Releases the locks that a store has while it writes nothing.
+    pub(super) fn release(&self) {
+        let waiting = (self.part == Part::Index).then_some(lock::WAITING);
+        for bytes in [self.users(), waiting].into_iter().flatten() {
+            // A lock that cannot be released goes with the descriptor.
+            drop(lock::release(self, bytes));
+        }
     }
 
     /// Returns whether the descriptor of this number is open and of this file.

@@ -60,6 +60,11 @@ impl Files {
         }
     }
 
+    /// Returns the files on which SQLite has locks.
+    pub(super) fn locked(&self) -> [Arc<Descriptor>; 2] {
+        [Arc::clone(&self.database), Arc::clone(&self.index)]
+    }
+
     /// Returns the identities of the WAL and of its index.
     pub(super) fn opened(&self) -> (Identity, Identity) {
         (self.wal.identity, self.index.identity)

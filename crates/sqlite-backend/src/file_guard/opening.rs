@@ -29,9 +29,10 @@ pub(super) struct Opening(Held);
 enum Held {
     /// Another store of the process has the file open. Its locks stay as long as this is held.
     ByAnotherStore(Shared),
-    /// The index is `None` until it is locked.
-    Own { database: Arc<Descriptor>, index: Option<Arc<Descriptor>> },
-    /// They are those of a store now, or released.
+    Database(Arc<Descriptor>),
+    /// The database and the index.
+    Both(Arc<Descriptor>, Arc<Descriptor>),
+    /// The locks are those of a store now, or released.
     Nothing,
 }
 
@@ -61,7 +62,7 @@ impl Opening {
             }
         };
         let taken = lock::share(&database, lock::SHARED);
-        let opening = Self(Held::Own { database, index: None });
+        let opening = Self(Held::Database(database));
         // The drop of `opening` needs it.
         drop(registry);
         taken.map(|()| opening)
@@ -70,7 +71,7 @@ impl Opening {
     /// Returns whether SQLite opens the file in WAL mode, and writes nothing to it before. It cannot change the mode of a
     /// locked file.
     pub(super) fn is_in_wal_mode(&self, path: &Path) -> io::Result<bool> {
-        let Held::Own { database, .. } = &self.0 else { return Ok(true) };
+        let Held::Database(database) = &self.0 else { return Ok(true) };
         let mut versions = [0; 2];
         match database.read_exact_at(&mut versions, VERSIONS_AT) {
             Ok(()) => {}
@@ -82,59 +83,66 @@ impl Opening {
 
     /// Takes the lock of the index, which is created if it is missing.
     pub(super) fn lock_index(&mut self, path: &Path) -> io::Result<()> {
-        let Held::Own { database, index: index @ None } = &mut self.0 else { return Ok(()) };
+        let Held::Database(database) = &self.0 else { return Ok(()) };
         let path = with_suffix(path, "-shm");
         let mut registry = registry();
-        let opened = match identity(&path) {
+        let index = match identity(&path) {
             Ok(identity) => registry.descriptor(&path, Part::Index, identity)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 registry.add(Descriptor::create_index(&path, database)?)
             }
             Err(error) => return Err(error),
         };
-        let index = index.insert(opened);
+        // From here on its drop keeps the descriptor.
+        self.0 = Held::Both(Arc::clone(database), Arc::clone(&index));
         // This fails if another user has the index open, which is valid then.
-        if lock::exclude(index, lock::USERS).is_ok() {
+        if lock::exclude(&index, lock::USERS).is_ok() {
             let Some(open) = descriptors() else {
                 // The index may be in use, or outdated.
-                return lock::release(index, lock::USERS);
+                return lock::release(&index, lock::USERS);
             };
             // A second library in this process may have lost its lock.
             if open.iter().filter(|file| **file == index.identity).count() == 1 {
                 index.set_len(0)?;
             }
         }
-        lock::share(index, lock::USERS)
+        lock::share(&index, lock::USERS)
     }
 
     /// Returns the files of another store whose locks these are.
     pub(super) fn of_another_store(&mut self) -> Option<Shared> {
         match mem::replace(&mut self.0, Held::Nothing) {
             Held::ByAnotherStore(files) => Some(files),
-            own => {
-                self.0 = own;
+            other => {
+                self.0 = other;
                 None
             }
         }
     }
 
-    /// Returns the database and the index, which keep their locks. The caller ends the opening.
-    pub(super) fn into_own(mut self) -> Option<(Arc<Descriptor>, Option<Arc<Descriptor>>)> {
+    /// Returns the locked database and the locked index of this store. The caller ends the opening.
+    pub(super) fn of_this_store(&mut self) -> Option<(Arc<Descriptor>, Arc<Descriptor>)> {
         match mem::replace(&mut self.0, Held::Nothing) {
-            Held::Own { database, index } => Some((database, index)),
-            _ => None,
+            Held::Both(database, index) => Some((database, index)),
+            other => {
+                self.0 = other;
+                None
+            }
         }
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        if let Held::Own { database, index } = mem::replace(&mut self.0, Held::Nothing) {
-            let mut registry = registry();
-            registry.end_opening(database.identity);
-            registry.keep(&database, index.as_ref());
-            registry.close_what_can_be();
-        }
+        let (database, index) = match mem::replace(&mut self.0, Held::Nothing) {
+            Held::Database(database) => (database, None),
+            Held::Both(database, index) => (database, Some(index)),
+            Held::ByAnotherStore(_) | Held::Nothing => return,
+        };
+        let mut registry = registry();
+        registry.end_opening(database.identity);
+        registry.keep([database].into_iter().chain(index));
+        registry.close_what_can_be();
     }
 }
 
@@ -216,7 +224,7 @@ mod tests {
         let connection = connect(&path);
         let mut opening = take(&path);
         let number = |opening: &Opening| match &opening.0 {
-            Held::Own { index: Some(index), .. } => index.number(),
+            Held::Both(_, index) => index.number(),
             _ => unreachable!("no store has the file open"),
         };
         let before = number(&opening);
@@ -309,7 +317,7 @@ mod tests {
         let (_directory, path) = file();
         let connection = connect(&path);
         let paths = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
-        let first = Shared::open(take(&path), &paths[0], &paths[1]).unwrap();
+        let first = Shared::of_open_file(&path);
         let count = || descriptors().unwrap().iter().filter(|file| **file == first.index.identity).count();
         let before = count();
         let opening = take(&path);

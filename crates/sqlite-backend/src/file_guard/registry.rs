@@ -17,10 +17,11 @@ use super::{
     Identity,
     descriptor::{Descriptor, Part},
     files::{Files, descriptors},
-    lock,
     opening::Opening,
 };
 use crate::file_status::identity;
+#[cfg(test)]
+use crate::writer::with_suffix;
 
 #[derive(Debug, Default)]
 pub(super) struct Registry {
@@ -139,17 +140,13 @@ impl Shared {
         // The drop of `opening` comes later and needs it.
         let mut registry = registry();
         let wal = registry.descriptor(wal, Part::Wal, opened.0)?;
-        let Some((database, locked)) = opening.into_own() else { return Err(replaced()) };
+        let Some((database, locked)) = opening.of_this_store() else { return Err(replaced()) };
         let identity = database.identity;
         registry.end_opening(identity);
-        let Some(locked) = locked else {
-            registry.keep(&database, None);
-            return Err(replaced());
-        };
         let files = Arc::new(Files::new(database, wal, locked, index));
         let locked = if files.opened() == opened { files.lock() } else { Err(replaced()) };
         if let Err(error) = locked {
-            registry.keep(&files.database, Some(&files.index));
+            registry.keep(files.locked());
             return Err(error);
         }
         registry.open.insert(identity, Arc::downgrade(&files));
@@ -183,7 +180,7 @@ impl Drop for Shared {
             if registry.open.get(&files.database.identity).is_some_and(is_own) {
                 registry.open.remove(&files.database.identity);
             }
-            registry.keep(&files.database, Some(&files.index));
+            registry.keep(files.locked());
             drop(files);
             registry.close_what_can_be();
         }
@@ -227,13 +224,10 @@ impl Registry {
     }
 
     /// Releases the locks of files on which SQLite may have locks too, and keeps their descriptors.
-    pub(super) fn keep(&mut self, database: &Arc<Descriptor>, index: Option<&Arc<Descriptor>>) {
-        if let Some(index) = index {
-            drop(lock::release(index, lock::WAITING));
-        }
-        for file in [Some(database), index].into_iter().flatten() {
-            file.admit_others();
-            self.kept.push(Arc::clone(file));
+    pub(super) fn keep(&mut self, files: impl IntoIterator<Item = Arc<Descriptor>>) {
+        for file in files {
+            file.release();
+            self.kept.push(file);
         }
     }
 
@@ -244,14 +238,14 @@ impl Registry {
         if unused.is_empty() {
             return;
         }
-        // A program that opens a file from here on gets no lock, which the close would drop.
+        // A program of this process that opens a file from here on gets no lock, which the close would drop; unless another process uses the file.
         self.kept
             .iter()
             .filter(|file| unused.contains(&file.identity))
             .for_each(|file| file.exclude_others());
         unused = self.unused();
         self.kept.retain(|file| !unused.contains(&file.identity));
-        self.kept.iter().for_each(|file| file.admit_others());
+        self.kept.iter().for_each(|file| file.release());
     }
 
     /// Returns the kept files that nothing else in the process has open.
@@ -267,6 +261,16 @@ impl Registry {
 }
 
 #[cfg(test)]
+impl Shared {
+    /// Opens the files of a database that SQLite has open in WAL mode.
+    pub(super) fn of_open_file(path: &Path) -> Self {
+        let mut opening = Opening::take(path).unwrap();
+        opening.lock_index(path).unwrap();
+        Self::open(opening, &with_suffix(path, "-wal"), &with_suffix(path, "-shm")).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::{fs, path::PathBuf};
 
@@ -275,7 +279,6 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::writer::with_suffix;
 
     fn file() -> (TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -293,12 +296,6 @@ mod tests {
         connection
     }
 
-    fn share(path: &Path) -> Shared {
-        let mut opening = Opening::take(path).unwrap();
-        opening.lock_index(path).unwrap();
-        Shared::open(opening, &with_suffix(path, "-wal"), &with_suffix(path, "-shm")).unwrap()
-    }
-
     /// Returns how many descriptors the process has in the directory of the file, deleted files included.
     fn open_in(path: &Path) -> usize {
         let directory = path.parent().unwrap();
@@ -312,7 +309,7 @@ mod tests {
         let (_directory, path) = file();
         for _ in 0..3 {
             let connection = connect(&path);
-            let [first, second] = [share(&path), share(&path)];
+            let [first, second] = [Shared::of_open_file(&path), Shared::of_open_file(&path)];
             drop(first);
             drop(connection);
             assert_eq!(open_in(&path), 3);
@@ -326,10 +323,10 @@ mod tests {
         let (_directory, path) = file();
         let connection = connect(&path);
         let of_sqlite = open_in(&path);
-        drop(share(&path));
+        drop(Shared::of_open_file(&path));
         assert_eq!(open_in(&path), of_sqlite + 2);
         // The next store reuses them.
-        let again = share(&path);
+        let again = Shared::of_open_file(&path);
         assert_eq!(open_in(&path), of_sqlite + 3);
         drop(connection);
         drop(again);
@@ -340,14 +337,14 @@ mod tests {
     fn the_files_of_two_closed_stores_on_one_database_do_not_keep_each_other_open() {
         let (_directory, path) = file();
         let connection = connect(&path);
-        let kept = share(&path);
+        let kept = Shared::of_open_file(&path);
         drop(kept);
         // The next store has another WAL and another index.
         for suffix in ["-wal", "-shm"] {
             fs::rename(with_suffix(&path, suffix), with_suffix(&path, &format!("{suffix}-before"))).unwrap();
             fs::write(with_suffix(&path, suffix), "").unwrap();
         }
-        drop(share(&path));
+        drop(Shared::of_open_file(&path));
         let of_stores = 3;
         assert!(open_in(&path) > of_stores, "the connection has the database open");
         drop(connection);
@@ -359,7 +356,7 @@ mod tests {
     fn only_the_last_store_on_the_files_acts_as_it_closes() {
         let (_directory, path) = file();
         let _connection = connect(&path);
-        let [closing, other] = [share(&path), share(&path)];
+        let [closing, other] = [Shared::of_open_file(&path), Shared::of_open_file(&path)];
         closing.if_last(|_| panic!("there is another store"));
         drop(other);
         let mut has_acted = false;
@@ -371,15 +368,36 @@ mod tests {
     fn a_store_on_a_replaced_wal_stays_registered_after_the_store_on_the_old_wal_is_closed() {
         let (_directory, path) = file();
         let _connection = connect(&path);
-        let old = share(&path);
+        let old = Shared::of_open_file(&path);
         for suffix in ["-wal", "-shm"] {
             fs::rename(with_suffix(&path, suffix), with_suffix(&path, &format!("{suffix}-before"))).unwrap();
             fs::write(with_suffix(&path, suffix), "").unwrap();
         }
-        let new = share(&path);
+        let new = Shared::of_open_file(&path);
         drop(old);
         let found = Shared::of(&path).unwrap();
         assert_eq!(found.opened(), new.opened());
+    }
+
+    #[test]
+    fn a_forked_child_closes_the_descriptors_that_it_has_inherited_and_no_others() {
+        let (_directory, path) = file();
+        fs::write(&path, "").unwrap();
+        let of_path = identity(&path).unwrap();
+        // A descriptor that another thread opened during the fork: in the child the number is that of another file.
+        for (inherited, is_closed) in [(of_path, true), ((0, 0), false)] {
+            let file = Arc::new(Descriptor::open(&path, Part::Database, inherited).unwrap());
+            let mut parent = OpenFiles::default();
+            parent.add(&file);
+            let child = OpenFiles::inherit(&Mutex::new(parent));
+            assert_eq!(child.inherited, HashSet::from([inherited]));
+            let number = file.number();
+            let left = fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|open| open == path);
+            assert_eq!(left, !is_closed);
+            if is_closed {
+                std::mem::forget(file);
+            }
+        }
     }
 
     #[test]
@@ -396,7 +414,8 @@ mod tests {
             return;
         }
         let files = [file(), file(), file()];
-        let open: Vec<_> = files.iter().map(|(_, path)| (connect(path), share(path))).collect();
+        let open: Vec<_> =
+            files.iter().map(|(_, path)| (connect(path), Shared::of_open_file(path))).collect();
         let links =
             fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
         assert_eq!(links.filter(|link| link.as_os_str() == "anon_inode:inotify").count(), 1);

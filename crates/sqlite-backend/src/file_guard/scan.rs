@@ -106,7 +106,6 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::file_guard::opening::Opening;
 
     #[test]
     fn a_scan_result_is_reused_for_a_minute() {
@@ -114,9 +113,7 @@ mod tests {
         let path = directory.path().join("f.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (b BLOB)").unwrap();
-        let mut opening = Opening::take(&path).unwrap();
-        opening.lock_index(&path).unwrap();
-        let files = Shared::open(opening, &with_suffix(&path, "-wal"), &with_suffix(&path, "-shm")).unwrap();
+        let files = Shared::of_open_file(&path);
         assert!(unreadable(&path).is_none());
         let first = files.last_scan().unwrap();
         assert!(unreadable(&path).is_none());

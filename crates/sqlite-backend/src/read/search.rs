@@ -231,7 +231,7 @@ fn candidates(
     let mut lookup = Lookup::new(scope.db, scope.tenant.as_str(), query.required())?;
     // A search without time takes one step.
     let is_over = |steps| steps > 0 && Instant::now() >= bounds.until;
-    while let Some(shards) = lookup.next()? {
+    'search: while let Some(shards) = lookup.next()? {
         if is_over(candidates.steps) {
             candidates.terminated_early = true;
             break;
@@ -242,7 +242,7 @@ fn candidates(
         for shard in shards {
             if is_over(candidates.steps) {
                 candidates.terminated_early = true;
-                break;
+                break 'search;
             }
             candidates.steps += 1;
             let (prefix, first) = (prefix(shard), candidates.found.len());
@@ -263,11 +263,8 @@ fn candidates(
             drop(rows);
             score(scope.db, &prefix, query, &mut candidates, first, bounds, &mut timer)?;
             if candidates.terminated_early {
-                break;
+                break 'search;
             }
-        }
-        if candidates.terminated_early {
-            break;
         }
     }
     Ok(candidates)

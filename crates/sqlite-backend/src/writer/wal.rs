@@ -166,16 +166,22 @@ impl Wal {
     /// # Errors
     /// Among others: SQLite did not write the contents of the WAL, and a checkpoint would damage the file.
     fn checkpoint(
-        &self,
+        &mut self,
         connection: &Connection,
         how: &'static str,
         health_state: &HealthState,
         failpoints: &Failpoints,
     ) -> Result<Option<i64>, EngineError> {
         failpoints.reach(Failpoint::Checkpointing, connection)?;
+        let reader_barrier = Arc::clone(&self.reader_barrier);
         // There may be no moment without a read otherwise.
-        let closed =
-            self.guard.may_have_moved_marks().then(|| self.reader_barrier.close(self.barrier_timeout));
+        let closed = if self.guard.may_have_moved_marks() && self.may_close_barrier() {
+            let closed = reader_barrier.close(self.barrier_timeout);
+            self.closed_in_vain_at = closed.is_none().then(Instant::now);
+            closed
+        } else {
+            None
+        };
         let Some(lock) = self.guard.lock_for_checkpoint()? else { return Ok(None) };
         drop(closed);
         self.run_locked(connection, how, health_state, lock)
@@ -194,6 +200,11 @@ impl Wal {
         Ok(result?)
     }
 
+    /// Returns whether new reads may have to wait: not within a second of a time when that was in vain.
+    fn may_close_barrier(&self) -> bool {
+        self.closed_in_vain_at.is_none_or(|at| at.elapsed() >= RETRY_INTERVAL)
+    }
+
     fn is_due(&self) -> bool {
         self.measured.is_none_or(|measured| measured.elapsed() >= RETRY_INTERVAL)
     }
@@ -207,8 +218,8 @@ impl Wal {
         (self.written, self.measured) = (0, Some(Instant::now()));
         if self.is_long() {
             let blocked = self.checkpoint(connection, TRUNCATE, health_state, failpoints)?;
-            let is_due = self.closed_in_vain_at.is_none_or(|at| at.elapsed() >= RETRY_INTERVAL);
-            if is_due && blocked.is_some_and(|pages| pages <= MAX_BLOCKED) && self.is_long() {
+            if self.may_close_barrier() && blocked.is_some_and(|pages| pages <= MAX_BLOCKED) && self.is_long()
+            {
                 self.truncate_behind_barrier(connection, health_state, failpoints)?;
             }
         }

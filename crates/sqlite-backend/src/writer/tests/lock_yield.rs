@@ -44,7 +44,6 @@ async fn a_store_that_waits_for_the_lock_announces_it() {
 }
 
 /// The other writer has released the lock: there is nothing to wait for.
-#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_whose_transaction_is_outdated_begins_again_without_waiting_for_the_lock() {
     use std::os::unix::fs::FileExt as _;

@@ -1,5 +1,6 @@
 //! The outcomes and the answers of writes when something fails.
 
+mod closing;
 mod coalescing;
 mod commit_notifications;
 #[cfg(unix)]

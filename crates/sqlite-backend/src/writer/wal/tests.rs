@@ -159,24 +159,67 @@ fn a_wal_that_cannot_be_truncated_raises_an_alarm_after_a_delay() {
 fn no_checkpoint_runs_during_a_read_whose_mark_a_second_library_may_have_moved() {
     let written = written();
     let mut wal = written.wal(u64::MAX);
-    let checkpoint = |wal: &Wal| {
+    let checkpoint = |wal: &mut Wal| {
         let Written { connection, health_state, failpoints, .. } = &written;
         wal.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", health_state, failpoints).unwrap()
     };
     let second_library = || drop(std::fs::File::open(with_suffix(&written.path, "-shm")).unwrap());
     let reading = written.reader_barrier.enter();
     written.commit(&mut wal);
-    assert_eq!(checkpoint(&wal), Some(0));
+    assert_eq!(checkpoint(&mut wal), Some(0));
     second_library();
-    assert_eq!(checkpoint(&wal), None);
+    assert_eq!(checkpoint(&mut wal), None);
     drop(reading);
-    assert_eq!(checkpoint(&wal), Some(0));
+    assert_eq!(checkpoint(&mut wal), Some(0));
 
     second_library();
     let reading = MaintenanceRead::begin(&written.path);
-    assert_eq!(checkpoint(&wal), None);
+    assert_eq!(checkpoint(&mut wal), None);
     drop(reading);
-    assert_eq!(checkpoint(&wal), Some(0));
+    assert_eq!(checkpoint(&mut wal), Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn new_reads_do_not_wait_again_within_a_second_of_a_read_that_did_not_end() {
+    let written = written();
+    let mut wal = written.wal(u64::MAX);
+    wal.barrier_timeout = Duration::ZERO;
+    written.commit(&mut wal);
+    drop(std::fs::File::open(with_suffix(&written.path, "-shm")).unwrap());
+    assert!(wal.guard.before_begin().is_ok());
+    let checkpoint = |wal: &mut Wal| {
+        let Written { connection, health_state, failpoints, .. } = &written;
+        wal.checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)", health_state, failpoints).unwrap()
+    };
+    let reading = written.reader_barrier.enter();
+    assert_eq!(checkpoint(&mut wal), None);
+    let closed_at = wal.closed_in_vain_at;
+    assert!(closed_at.is_some());
+    assert_eq!((checkpoint(&mut wal), wal.closed_in_vain_at), (None, closed_at));
+    wal.closed_in_vain_at = closed_at.and_then(|at| at.checked_sub(RETRY_INTERVAL));
+    assert_eq!(checkpoint(&mut wal), None);
+    assert!(wal.closed_in_vain_at > closed_at);
+    drop(reading);
+    assert_eq!(checkpoint(&mut wal), Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_idle_writer_tries_a_checkpoint_again_that_a_second_library_prevented() {
+    let written = written();
+    let mut wal = written.wal(u64::MAX);
+    written.commit(&mut wal);
+    let on_idle = |wal: &mut Wal| {
+        wal.grew_at = wal.grew_at.checked_sub(IDLE).unwrap();
+        wal.on_idle(&written.connection, &written.health_state, &written.failpoints).unwrap();
+        wal.timeout()
+    };
+    let second_library = std::fs::File::open(with_suffix(&written.path, "-shm")).unwrap();
+    assert_eq!(on_idle(&mut wal), Some(IDLE));
+    drop(second_library);
+    assert_eq!(on_idle(&mut wal), None);
+    assert!(wal.guard.is_checkpointed());
 }
 
 #[cfg(target_os = "linux")]
