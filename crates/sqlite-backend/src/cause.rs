@@ -10,9 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::file_guard::unreadable;
+
 /// The cause of a SQLite failure.
 #[derive(Debug, thiserror::Error)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "found out on Linux alone"))]
 pub(crate) enum Cause {
     #[error("the disk could not read `{}` at byte {offset}: {source}", path.display())]
     Unreadable { path: PathBuf, offset: u64, source: io::Error },
@@ -30,7 +31,10 @@ impl Cause {
     pub(crate) fn of(code: i32, path: &Path) -> Option<Self> {
         match code & 0xff {
             // CORRUPT
-            11 => unreadable(path),
+            11 => {
+                let (path, offset, source) = unreadable(path)?;
+                Some(Self::Unreadable { path, offset, source })
+            }
             // READONLY, IOERR, CANTOPEN
             8 | 10 | 14 => no_descriptor().or_else(|| is_read_only(path).then_some(Self::ReadOnly)),
             _ => None,
@@ -54,28 +58,5 @@ fn is_read_only(path: &Path) -> bool {
 
 #[cfg(not(target_os = "linux"))]
 fn is_read_only(_: &Path) -> bool {
-    false
-}
-
-#[cfg(target_os = "linux")]
-fn unreadable(path: &Path) -> Option<Cause> {
-    let (path, offset, source) = crate::file_guard::unreadable(path)?;
-    Some(Cause::Unreadable { path, offset, source })
-}
-
-/// Without descriptors of the store's own, reading the file would drop SQLite's locks.
-#[cfg(not(target_os = "linux"))]
-fn unreadable(_: &Path) -> Option<Cause> {
-    None
-}
-
-/// Returns whether the disk still cannot read the store at `path`. Reads it for at most a second.
-#[cfg(target_os = "linux")]
-pub(crate) fn is_unreadable(path: &Path) -> bool {
-    crate::file_guard::is_unreadable(path)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn is_unreadable(_: &Path) -> bool {
     false
 }

@@ -13,6 +13,7 @@ mod features;
 mod guard;
 mod http;
 mod installation;
+mod other_systems;
 mod package;
 mod parts;
 pub(crate) mod postgres;

@@ -4,13 +4,14 @@
 //! workspace with the packages, so that no file of the workspace is used. Cargo's own verification is left out: it compiles each
 //! package and all of its dependencies by itself, with features that the step `features` has checked, and took longer than any other
 //! step. The project has the profiles of the workspace and its target folder, so the dependencies are compiled already. Then the
-//! public API is compared with the latest release, and the dependencies are checked.
+//! public API is compared with the latest release, and the dependencies are checked. The code for systems other than Linux is compiled in
+//! the same project.
 
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use super::semver;
+use super::{other_systems, semver};
 use crate::Result;
 use crate::metadata::Package;
 use crate::skips::Skips;
@@ -69,6 +70,9 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     };
     call(&["check", "--workspace"]).run()?;
     call(&["test", "--package", "template_layer"]).run()?;
+    let on_linux = published.iter().find(|package| package.name == other_systems::PACKAGE);
+    let Package { name, version, .. } = on_linux.ok_or("there is no package with code for Linux")?;
+    other_systems::check(&packages.join(format!("{name}-{version}")), call)?;
     semver::run(workspace, &published, skips)?;
     licenses(workspace, skips)
 }

@@ -23,57 +23,21 @@
 //! Systems other than Linux have no such locks, and this module does nothing there.
 
 #[cfg(target_os = "linux")]
-mod checkpoint;
-#[cfg(target_os = "linux")]
-mod closing;
-#[cfg(target_os = "linux")]
-mod descriptor;
-#[cfg(target_os = "linux")]
-mod files;
-#[cfg(target_os = "linux")]
-mod index;
-#[cfg(target_os = "linux")]
-mod length;
-#[cfg(target_os = "linux")]
 mod linux;
-#[cfg(target_os = "linux")]
-mod lock;
-#[cfg(target_os = "linux")]
-mod lost_copies;
-#[cfg(target_os = "linux")]
-mod opening;
 #[cfg(not(target_os = "linux"))]
 mod other;
-#[cfg(target_os = "linux")]
-mod read_marks;
-#[cfg(target_os = "linux")]
-mod registry;
-#[cfg(target_os = "linux")]
-mod scan;
-#[cfg(target_os = "linux")]
-mod waiting;
-#[cfg(target_os = "linux")]
-mod watch;
 
+#[cfg(target_os = "linux")]
+use self::linux as system;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use self::other::{
-    CheckpointLock, FileGuard, MaintenanceRead, WriteLock, close_inherited, is_inherited,
-    while_none_is_closed,
+use self::other as system;
+pub(crate) use self::system::{
+    CheckpointLock, FileGuard, MaintenanceRead, WriteLock, close_inherited, is_inherited, is_unreadable,
+    unreadable, while_none_is_closed,
 };
-#[cfg(target_os = "linux")]
-pub(crate) use self::{
-    checkpoint::CheckpointLock,
-    linux::{FileGuard, WriteLock},
-    read_marks::MaintenanceRead,
-    registry::{close_inherited, is_inherited, while_none_is_closed},
-    scan::{is_unreadable, unreadable},
-};
-
 #[cfg(all(test, target_os = "linux"))]
-pub(crate) use self::{
-    linux::lock_as_another_process,
-    scan::{remember_readable, remember_unreadable, scanned_at},
-    waiting::is_awaited,
+pub(crate) use self::system::{
+    is_awaited, lock_as_another_process, remember_readable, remember_unreadable, scanned_at,
 };
 
 /// Device and inode.

@@ -1,7 +1,8 @@
 //! The guard for systems without OFD locks: it relies on SQLite's own locks.
 
 use std::{
-    path::Path,
+    io,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -129,5 +130,14 @@ pub(crate) fn while_none_is_closed<T>(open: impl FnOnce() -> T) -> T {
 pub(crate) const fn close_inherited() {}
 
 pub(crate) const fn is_inherited(_: &Path) -> bool {
+    false
+}
+
+/// Without descriptors of the store's own, reading the file would drop SQLite's locks.
+pub(crate) const fn unreadable(_: &Path) -> Option<(PathBuf, u64, io::Error)> {
+    None
+}
+
+pub(crate) const fn is_unreadable(_: &Path) -> bool {
     false
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::HealthState;
-use crate::cause;
+use crate::file_guard;
 
 /// The longest normal duration of a step; a longer one raises the alarm. On a working disk only the largest operations
 /// take as long.
@@ -162,7 +162,7 @@ fn watch(health_state: &Weak<HealthState>, path: &Path) {
         let now = steps.begun.load(Ordering::Relaxed);
         let is_unreadable = watched.is_unreadable();
         if is_unreadable && read.elapsed() >= READ_RETRY_INTERVAL {
-            if !cause::is_unreadable(path) {
+            if !file_guard::is_unreadable(path) {
                 watched.set_unreadable(false);
             }
             read = Instant::now();

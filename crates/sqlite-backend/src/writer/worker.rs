@@ -29,10 +29,10 @@ use crate::{
     SqliteOptions,
     blob::{BlobFolder, BlobRef, BlobWriter, Collector},
     cache::PageCacheReserve,
-    cause, connection,
+    connection,
     error::{EngineError, Phase},
     failpoint::{Failpoint, Failpoints},
-    file_guard::FileGuard,
+    file_guard::{self, FileGuard},
     fork_barrier,
     health::{Alarm, Condition, HealthState, WriterStep},
     metadata_index::MetadataWork,
@@ -469,7 +469,7 @@ impl Worker {
 
     /// Returns whether the disk cannot read the file now. The scan behind the error may be a minute old.
     fn is_unreadable(&self) -> bool {
-        let is_unreadable = cause::is_unreadable(&self.path);
+        let is_unreadable = file_guard::is_unreadable(&self.path);
         if is_unreadable {
             self.health_state.set_unreadable(true);
         }

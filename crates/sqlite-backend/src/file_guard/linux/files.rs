@@ -235,7 +235,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::{file_guard::descriptor::Part, writer::with_suffix};
+    use crate::{file_guard::linux::descriptor::Part, writer::with_suffix};
 
     fn files() -> (tempfile::TempDir, Connection, Files) {
         let directory = tempfile::tempdir().unwrap();

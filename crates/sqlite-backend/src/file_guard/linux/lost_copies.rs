@@ -11,7 +11,7 @@
 
 use std::{io, os::unix::fs::FileExt as _, sync::atomic::Ordering};
 
-use super::{files::Files, index, linux::FileGuard, lock};
+use super::{files::Files, guard::FileGuard, index, lock};
 
 impl FileGuard {
     /// Handles a failed sync of the file: the next checkpoint copies all pages of the WAL.

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::linux::FileGuard;
+use super::guard::FileGuard;
 use crate::error::EngineError;
 
 /// The lock for a checkpoint: no other library opens the store until it is dropped.
@@ -51,7 +51,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::{failpoint::Failpoints, file_guard::lock, writer::with_suffix};
+    use crate::{failpoint::Failpoints, file_guard::linux::lock, writer::with_suffix};
 
     fn guard(path: &Path) -> (Connection, Arc<FileGuard>) {
         let connection = Connection::open(path).unwrap();

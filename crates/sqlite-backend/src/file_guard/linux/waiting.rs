@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::linux::FileGuard;
+use super::guard::FileGuard;
 #[cfg(test)]
 use super::registry::Shared;
 
@@ -51,7 +51,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::{failpoint::Failpoints, file_guard::lock, writer::with_suffix};
+    use crate::{failpoint::Failpoints, file_guard::linux::lock, writer::with_suffix};
 
     #[test]
     fn a_store_that_waits_is_seen_by_the_others_until_it_no_longer_waits() {
