@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const ROLE: &str = "throughline";
 
 /// The settings of every cluster.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "max_connections=500",
     "shared_buffers=64MB",
     "fsync=on",
@@ -31,6 +31,8 @@ const SETTINGS: [&str; 10] = [
     // recovery.
     "recovery_init_sync_method=syncfs",
     "wal_receiver_timeout=5s",
+    // In the folder of the cluster: a server that is ended at once leaves its segments in `/dev/shm`.
+    "dynamic_shared_memory_type=mmap",
 ];
 
 /// A running cluster. Dropping it stops the server and removes its folder.

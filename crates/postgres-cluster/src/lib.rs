@@ -1,5 +1,5 @@
-//! Temporary PostgreSQL clusters for tests. Each cluster has a folder of its own and a free port of this machine,
-//! and ends with the process that started it.
+//! Temporary PostgreSQL clusters for tests. Each cluster has a folder of its own, in that of [`FOLDER_VARIABLE`], and a free port of
+//! this machine, and ends with the process that started it.
 //!
 //! ```no_run
 //! use throughline_postgres_cluster::{Cluster, Installation};
@@ -38,6 +38,7 @@ use std::{fmt, io};
 
 pub use self::{
     cluster::Cluster,
+    folders::FOLDER_VARIABLE,
     group::Group,
     installation::Installation,
     network::Network,

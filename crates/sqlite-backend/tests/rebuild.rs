@@ -14,7 +14,9 @@ use throughline_core::{
     Delta, Effect, ErrorKind, Labels, Message, MessageId, NewMessage, NewReservation, Persistence, Position,
     Role, ThreadId,
     changes::{ChangeScope, ReadChanges},
-    messages::{ContentChange, ImportRow, ImportedRow, PageFrom, Reserve, UpdateMode, Visibility},
+    messages::{
+        Add, Batch, ContentChange, ImportRow, ImportedRow, PageFrom, Reserve, UpdateMode, Visibility,
+    },
     replication::{BeginCapture, ReadImages},
     search::SearchMessages,
     threads::{LabelPatch, ListThreads},
@@ -48,10 +50,11 @@ async fn store() -> Store {
     let (_, db) = open(&path).await;
     for name in ["t", "u"] {
         let thread = db.thread(name);
-        for n in 0..MESSAGES {
+        let adds = (0..MESSAGES).map(|n| {
             let message = NewMessage::user(&format!("{name} says {n}")).with_id(id(&format!("m{n}")));
-            thread.add(message).await.unwrap();
-        }
+            Add::new(name.parse().unwrap(), message)
+        });
+        db.batch(adds.fold(Batch::new(), Batch::with)).await.unwrap();
         thread.label(LabelPatch::new().set("project", "atlas").unwrap()).await.unwrap();
         thread.delete(id("m7")).await.unwrap();
     }
