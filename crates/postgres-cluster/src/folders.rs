@@ -1,17 +1,20 @@
 //! The temporary folders of clusters: their creation, and the removal of folders whose process has ended.
 
 use std::{
-    env, fs, io,
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
+    env,
+    ffi::OsString,
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{self, Path, PathBuf},
     process::{self, Command},
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use crate::server::POOLER_PID_FILE;
 
-/// The environment variable with the folder for the clusters of this process, which exists. By default that is the temporary folder of
-/// the system. A folder in memory is faster: a sync does nothing there.
+/// The environment variable with the folder for the clusters of this process. Without it, or if it is empty, that is the temporary folder
+/// of the system. A folder in memory is faster, because a sync does nothing there.
 ///
 /// ```
 /// assert_eq!(throughline_postgres_cluster::FOLDER_VARIABLE, "THROUGHLINE_POSTGRES_FOLDER");
@@ -26,9 +29,13 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Creates the folder of a new cluster. Its name holds the id of this process and its start time, since the system
 /// uses process ids again.
 pub(crate) fn create() -> io::Result<PathBuf> {
-    let root = root();
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(&root)?;
+    let temporary = env::temp_dir().join(FOLDER);
+    let root = root(env::var_os(FOLDER_VARIABLE))?.unwrap_or_else(|| temporary.clone());
+    make_root(&root)?;
     remove_abandoned(&root);
+    if root != temporary {
+        remove_abandoned(&temporary);
+    }
     let pid = process::id();
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = root.join(format!("{pid}-{}-{number}", started_at(pid).unwrap_or_default()));
@@ -36,8 +43,19 @@ pub(crate) fn create() -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-fn root() -> PathBuf {
-    env::var_os(FOLDER_VARIABLE).map_or_else(env::temp_dir, PathBuf::from).join(FOLDER)
+/// Returns the folder by the value of [`FOLDER_VARIABLE`]. The programs of a cluster run in another folder, so the path is absolute.
+fn root(value: Option<OsString>) -> io::Result<Option<PathBuf>> {
+    let folder = value.filter(|value| !value.is_empty()).map(path::absolute).transpose()?;
+    Ok(folder.map(|folder| folder.join(FOLDER)))
+}
+
+/// Makes the folder of all clusters. Every user may have clusters there, as in a temporary folder.
+fn make_root(root: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().create(root) {
+        Ok(()) => fs::set_permissions(root, Permissions::from_mode(0o1777)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Ends the servers of processes that have ended, and removes their folders. Ignores a folder that it cannot
@@ -83,6 +101,24 @@ fn stop(folder: &Path, argument: &Path, pid_file: &str, signal: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_variable_is_none_and_a_relative_folder_is_made_absolute() {
+        let root = |value: &str| root(Some(value.into())).unwrap();
+        assert_eq!(root(""), None);
+        assert_eq!(root("/memory"), Some(Path::new("/memory").join(FOLDER)));
+        assert_eq!(root("memory"), Some(env::current_dir().unwrap().join("memory").join(FOLDER)));
+    }
+
+    #[test]
+    fn every_user_may_have_clusters_in_the_folder() {
+        let root = env::temp_dir().join(format!("{FOLDER}-root-{}", process::id()));
+        make_root(&root).unwrap();
+        make_root(&root).unwrap();
+        let mode = fs::metadata(&root).unwrap().permissions().mode();
+        fs::remove_dir(&root).unwrap();
+        assert_eq!(mode & 0o7777, 0o1777);
+    }
 
     #[test]
     fn folders_of_ended_processes_are_removed_and_others_stay() {

@@ -17,7 +17,7 @@ fn a_cluster_answers_writes_to_disk_and_leaves_nothing_behind() {
     assert!(cluster.run("postgres", "SELECT 1/0").unwrap_err().to_string().contains("division by zero"));
     let data = cluster.data();
     assert!(data.is_dir());
-    // Not in the memory of the machine, where it would stay.
+    // Its shared memory is in its folder, which is removed. Elsewhere it would stay.
     assert!(fs::read_dir(data.join("pg_dynshmem")).unwrap().next().is_some());
     let other = Cluster::start(&installation).unwrap();
     assert_ne!(other.url("a"), cluster.url("a"));

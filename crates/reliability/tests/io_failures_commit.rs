@@ -26,8 +26,8 @@ use throughline_reliability::{
 use throughline_sqlite::{Failpoint, SqliteOptions};
 use tokio::task::JoinSet;
 
-/// How long a store tries to resolve the outcome of a commit where the disk fails for longer, so that the outcome stays unknown. Other
-/// calls have to end within it too, also on a busy machine.
+/// How long a call may take in a store whose disk fails for longer, so that the outcome of a commit stays unknown. The writes before and after
+/// that failure have to succeed in this time, also on a busy machine.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The number of rounds with the same store.

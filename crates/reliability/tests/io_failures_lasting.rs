@@ -11,7 +11,7 @@ use throughline_reliability::{
 use throughline_sqlite::{Condition, SqliteOptions};
 use tokio::time::timeout;
 
-/// How long a write is retried. Writes to a disk that works have to end within it too, also on a busy machine.
+/// How long a write is retried. The writes before and after the failure have to succeed in this time, also on a busy machine.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The longest time until the store reports a broken disk, and until it accepts writes after the disk works again.

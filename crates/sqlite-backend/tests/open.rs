@@ -274,7 +274,7 @@ async fn a_file_that_stays_locked_is_busy() {
     let options = SqliteOptions::new().wait_limit(std::time::Duration::from_millis(200));
     let error = options.open(&file.path).await.map(drop).unwrap_err();
     assert!(matches!(error, OpenError::Busy { .. }), "{error}");
-    let reason = "by another process, or by a second SQLite library in this one";
+    let reason = "by another process, or by another connection of this one";
     assert!(error.to_string().ends_with(reason), "{error}");
     assert!(PersistError::from(error).is_transient());
     owner.execute_batch("COMMIT").unwrap();

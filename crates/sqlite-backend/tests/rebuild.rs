@@ -50,11 +50,15 @@ async fn store() -> Store {
     let (_, db) = open(&path).await;
     for name in ["t", "u"] {
         let thread = db.thread(name);
-        let adds = (0..MESSAGES).map(|n| {
-            let message = NewMessage::user(&format!("{name} says {n}")).with_id(id(&format!("m{n}")));
-            Add::new(name.parse().unwrap(), message)
-        });
-        db.batch(adds.fold(Batch::new(), Batch::with)).await.unwrap();
+        let adds: Vec<Add> = (0..MESSAGES)
+            .map(|n| {
+                let message = NewMessage::user(&format!("{name} says {n}")).with_id(id(&format!("m{n}")));
+                Add::new(name.parse().unwrap(), message)
+            })
+            .collect();
+        for adds in adds.chunks(10) {
+            db.batch(adds.iter().cloned().fold(Batch::new(), Batch::with)).await.unwrap();
+        }
         thread.label(LabelPatch::new().set("project", "atlas").unwrap()).await.unwrap();
         thread.delete(id("m7")).await.unwrap();
     }

@@ -1,7 +1,8 @@
-//! The code for systems other than Linux compiles.
+//! The code of the SQLite backend without its part for Linux compiles.
 //!
-//! Only the toolchain of this machine may be there. So the check renames the condition in a copy of the package, and cargo compiles the
-//! code of the other systems for this one.
+//! Only the target of this machine may be installed. So the check renames the condition in a copy of the package, also that of dependencies,
+//! and cargo compiles the rest for this machine. It does not notice a use of an item that the standard library has only on Linux, and it
+//! compiles no code for systems other than Unix.
 
 use std::fs;
 use std::path::Path;
@@ -9,15 +10,15 @@ use std::path::Path;
 use crate::Result;
 use crate::process::Process;
 
-/// The condition of the code for Linux, and one that no system fulfils.
+/// The condition of the code for Linux, and one that this machine does not fulfil.
 const LINUX: (&str, &str) = ("target_os = \"linux\"", "target_os = \"none\"");
 
-/// A package with code for Linux. The others have none.
+/// The published package with code for Linux alone.
 pub(super) const PACKAGE: &str = "throughline-sqlite";
 
 /// Compiles the library in this folder, a copy, without its code for Linux. `cargo` calls cargo for the copy.
 pub(super) fn check(folder: &Path, cargo: impl FnOnce(&[&str]) -> Process) -> Result {
-    if rename(&folder.join("src"))? == 0 {
+    if rename(folder)? == 0 {
         return Err(format!("{}: no code for Linux", folder.display()).into());
     }
     let rustc = ["rustc", "--package", PACKAGE, "--lib", "--profile", "check"];
@@ -48,7 +49,8 @@ mod tests {
 
     #[test]
     fn the_condition_is_renamed_in_every_folder() {
-        let folder = std::env::temp_dir().join(format!("xtask-other-systems-{}", std::process::id()));
+        let folder = tempfile::tempdir().expect("the folder is made");
+        let folder = folder.path();
         let inner = folder.join("inner");
         fs::create_dir_all(&inner).expect("the folder is made");
         for (path, text) in
@@ -56,10 +58,9 @@ mod tests {
         {
             fs::write(path, text).expect("the file is written");
         }
-        assert_eq!(rename(&folder).expect("the files are text"), 1);
+        assert_eq!(rename(folder).expect("the files are text"), 1);
         let text = fs::read_to_string(inner.join("b.rs")).expect("the file is there");
         let plain = fs::read_to_string(folder.join("a.rs")).expect("the file is there");
-        fs::remove_dir_all(&folder).expect("the folder is removed");
         assert_eq!((plain.as_str(), text.as_str()), ("plain", "cfg(target_os = \"none\")"));
     }
 }

@@ -4,8 +4,8 @@
 //! workspace with the packages, so that no file of the workspace is used. Cargo's own verification is left out: it compiles each
 //! package and all of its dependencies by itself, with features that the step `features` has checked, and took longer than any other
 //! step. The project has the profiles of the workspace and its target folder, so the dependencies are compiled already. Then the
-//! public API is compared with the latest release, and the dependencies are checked. The code for systems other than Linux is compiled in
-//! the same project.
+//! public API is compared with the latest release, and the dependencies are checked. The code that remains on systems other than Linux is
+//! compiled in the same project.
 
 use std::fmt::Write;
 use std::fs;

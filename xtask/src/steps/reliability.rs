@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use throughline_postgres_cluster::FOLDER_VARIABLE;
+
 use super::{postgres, tools};
 use crate::Result;
 use crate::skips::Skips;
@@ -34,6 +36,8 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     if let Some(scale) = scale.filter(|_| std::env::var_os(SCALE).is_none()) {
         nextest = nextest.env(SCALE, scale);
     }
+    // Servers are killed there, so their clusters stay on the disk.
+    nextest = nextest.setting(FOLDER_VARIABLE, "");
     let path = skipped.to_str().ok_or("the target directory is not UTF-8")?;
     let ran = nextest.setting("THROUGHLINE_SKIPS", path).run();
     collect(&skipped, skips)?;

@@ -308,8 +308,7 @@ mod tests {
     fn a_long_run_is_read_in_overlapping_parts() {
         let token = format!("ghp_{}", "a1B2".repeat(9));
         for encoding in ENCODINGS {
-            // Every remainder by the sizes of the encodings.
-            for before in (0..460).step_by(5) {
+            for before in 0..460 {
                 let text =
                     format!("{}{token}{}", "0123456789 ".repeat(50).split_at(before).0, " x".repeat(300));
                 let parts = said(&written(&text, encoding));

@@ -20,7 +20,7 @@
 //! library has the `-shm` open. A watch (`inotify`) reports whether a program opened it. The store counts the descriptors
 //! of the process after that, as long as a second library is there, and at each check without a watch.
 //!
-//! Systems other than Linux have no such locks, and this module does nothing there.
+//! Systems other than Linux have no such locks. This module only remembers a failed sync there.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -118,8 +118,8 @@ pub enum OpenError {
         /// The required value.
         expected: &'static str,
     },
-    /// Another process, or a second SQLite library in this process, held the file for too long.
-    #[error("`{}` was locked for {waited:?} by another process, or by a second SQLite library in this one", path.display())]
+    /// Another process, or another connection of this process, held the file for too long.
+    #[error("`{}` was locked for {waited:?} by another process, or by another connection of this one", path.display())]
     Busy {
         /// The file.
         path: PathBuf,
