@@ -16,7 +16,7 @@ mod probes;
 mod store;
 mod words;
 
-use std::{error::Error, time::Instant};
+use std::{collections::BTreeMap, error::Error, time::Instant};
 
 use figures::figure;
 use store::Filled;
@@ -48,10 +48,10 @@ async fn main() -> Result<(), Failure> {
             "x",
         );
         figure(format_args!("scale.memory_peak.{messages}"), memory::peak()? as f64 / 1048576.0, "MiB");
+        probes::reads(&store, &mut BTreeMap::new()).await?;
+        figure(format_args!("scale.memory_peak_reads.{messages}"), memory::peak()? as f64 / 1048576.0, "MiB");
         stores.push(store);
     }
     let [few, many] = &stores[..] else { return Err("there are two stores".into()) };
-    probes::compare([few, many], rounds).await?;
-    figure(format_args!("scale.memory_peak_reads.{messages}"), memory::peak()? as f64 / 1048576.0, "MiB");
-    Ok(())
+    probes::compare([few, many], rounds).await
 }

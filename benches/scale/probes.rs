@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::try_join_all;
 use throughline::{
@@ -23,49 +26,61 @@ const PAGE: u32 = 50;
 /// The number of additions at the same time.
 const TASKS: usize = 64;
 
-/// The names of the kinds of calls.
-const KINDS: [&str; 7] =
-    ["page50", "insert", "list50", "search_one", "search_thousand", "search_rare", "search_common"];
+/// The times of each kind of call in one store, in microseconds, by the name of the kind and one for each round.
+type Times = BTreeMap<&'static str, Vec<f64>>;
 
 /// Calls both stores alternately, and prints the median time of a call in each store, and how much it grew.
+///
+/// The reads come before the additions, which change the stores unequally: a thread of the smaller one gets more of them.
 pub(crate) async fn compare(stores: [&Filled; 2], rounds: usize) -> Result<(), Failure> {
-    let mut times: [[Vec<f64>; KINDS.len()]; 2] = Default::default();
-    let mut opened: [Vec<f64>; 2] = Default::default();
+    let mut times: [Times; 2] = Default::default();
     for round in 0..rounds {
         for at in [round % 2, 1 - round % 2] {
-            let begun = Instant::now();
-            let db = stores[at].open().await?;
-            let probe = Probe { db, threads: stores[at].threads };
-            probe.page().await?;
-            opened[at].push(begun.elapsed().as_secs_f64() * 1e6);
-            let [page, insert, list, one, thousand, rare, common] = &mut times[at];
-            page.push(measure(async || probe.page().await).await?);
-            insert.push(measure(async || probe.insert().await).await? / TASKS as f64);
-            list.push(measure(async || probe.list().await).await?);
-            if stores[at].search {
-                one.push(measure(async || probe.search(words::ONE).await).await?);
-                thousand.push(measure(async || probe.search(words::THOUSAND).await).await?);
-                rare.push(measure(async || probe.search(words::RARE).await).await?);
-                common.push(measure(async || probe.search(words::COMMON).await).await?);
-            }
-            probe.db.close().await?;
+            reads(stores[at], &mut times[at]).await?;
+        }
+    }
+    for round in 0..rounds {
+        for at in [round % 2, 1 - round % 2] {
+            additions(stores[at], &mut times[at]).await?;
         }
     }
     let [few, many] = &times;
-    let measured = KINDS.iter().zip(few.iter().zip(many)).filter(|(_, (few, _))| !few.is_empty());
-    for (kind, (few, many)) in measured {
-        print(kind, stores, few, many);
+    for ((kind, few), many) in few.iter().zip(many.values()) {
+        for (store, times) in stores.iter().zip([few, many]) {
+            figure(format_args!("scale.{kind}.{}", store.messages), median(times), "us");
+        }
+        figure(format_args!("scale.{kind}_growth"), ratio(many, few), "x");
     }
-    let [few, many] = &opened;
-    print("open", stores, few, many);
     Ok(())
 }
 
-fn print(kind: &str, stores: [&Filled; 2], few: &[f64], many: &[f64]) {
-    for (store, times) in stores.iter().zip([few, many]) {
-        figure(format_args!("scale.{kind}.{}", store.messages), median(times), "us");
+/// Opens the store, measures each kind of read, and closes the store.
+pub(crate) async fn reads(store: &Filled, times: &mut Times) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let probe = Probe { db: store.open().await?, threads: store.threads };
+    probe.page().await?;
+    times.entry("open").or_default().push(begun.elapsed().as_secs_f64() * 1e6);
+    times.entry("page50").or_default().push(measure(async || probe.page().await).await?);
+    times.entry("list50").or_default().push(measure(async || probe.list().await).await?);
+    let searches = [
+        ("search_one", words::ONE),
+        ("search_thousand", words::THOUSAND),
+        ("search_rare", words::RARE),
+        ("search_common", words::COMMON),
+    ];
+    for (kind, word) in searches.into_iter().filter(|_| store.search) {
+        times.entry(kind).or_default().push(measure(async || probe.search(word).await).await?);
     }
-    figure(format_args!("scale.{kind}_growth"), ratio(many, few), "x");
+    Ok(probe.db.close().await?)
+}
+
+/// Opens the store, measures additions and the list of the threads that have just got one, and closes the store.
+async fn additions(store: &Filled, times: &mut Times) -> Result<(), Failure> {
+    let probe = Probe { db: store.open().await?, threads: store.threads };
+    let took = measure(async || probe.insert().await).await?;
+    times.entry("insert").or_default().push(took / TASKS as f64);
+    times.entry("list50_after_inserts").or_default().push(measure(async || probe.list().await).await?);
+    Ok(probe.db.close().await?)
 }
 
 struct Probe {

@@ -47,10 +47,10 @@ async fn main() -> Result<(), Failure> {
         measure_appends(rounds).await?;
     }
     if is_wanted("reading_speed") {
-        measure_reading_speed(rounds.min(3), Duration::from_secs(seconds)).await?;
+        measure_reading_speed(rounds, Duration::from_secs(seconds)).await?;
     }
     if is_wanted("ends") {
-        ends::measure(FEW).await?;
+        ends::measure(FEW, rounds).await?;
     }
     Ok(())
 }
