@@ -253,7 +253,8 @@ if __name__ == "__main__":
     chosen = parse(sys.argv[1:])
     if absent := missing():
         requirements = Path(__file__).with_name("requirements.txt")
-        print(f"SKIPPED\tpython_peers\tthe environment has no {absent[0]}: pip install -r {requirements}")
+        install = f"pip install -r {requirements}, and the wheel of crates/python"
+        print(f"SKIPPED\tpython_peers\tthe environment has no {absent[0]}: {install}")
         sys.exit(0)
     if chosen.child:
         asyncio.run(child(chosen.child, chosen.child_file))

@@ -55,13 +55,14 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
     real_transcripts(workspace, &examples, skips)
 }
 
-/// Builds all of them. Those of the root package as the README does: optimized, with the default features. The others in the
+/// Builds all of them. The quickstart as the README does: optimized, with the default features. The others in the
 /// profile and with the features for which the tests have compiled all dependencies; the step `features` checks each by itself.
 fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     let metadata = workspace.metadata();
     let declared = declared(metadata)?;
     let root = &metadata.root_package()?.name;
-    let mut examples = built(workspace.cargo(["build", "--release", "--package", root, "--examples"]))?;
+    let mut examples =
+        built(workspace.cargo(["build", "--release", "--package", root, "--example", QUICKSTART]))?;
     let programs =
         built(workspace.cargo(["build", "--workspace", "--all-features", "--bins", "--examples"]))?;
     for program in programs {
