@@ -2,9 +2,10 @@
 //! the time of a page, an addition, a list, a search and the opening. One run measures both stores alternately.
 //!
 //! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds. Run it with
-//! `cargo bench -p throughline-benches --bench scale [-- [--rounds N] [--messages N] [--search false]]`. Linux only. With
-//! `--search false` the stores have no full-text index, and are filled several times as fast. Ten million messages need 24 GB
-//! of disk, and 14 GB without the index.
+//! `cargo bench -p throughline-benches --bench scale [-- [--rounds N] [--messages N] [--search false] [--folder PATH]]`. Linux only.
+//! With `--search false` the stores have no full-text index, and are filled several times as fast. Ten million messages need 24 GB
+//! of disk, and 14 GB without the index. With `--folder PATH` the filled stores stay in that folder, and the next run with it measures
+//! them again, with the additions of this run, instead of an hour of filling.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -31,13 +32,20 @@ async fn main() -> Result<(), Failure> {
     let rounds: usize = arguments::given("rounds")?.unwrap_or(20);
     let messages = arguments::given("messages")?.unwrap_or(1_000_000);
     let search = arguments::given("search")?.unwrap_or(true);
-    let folder = tempfile::tempdir()?;
+    let temporary = tempfile::tempdir()?;
+    let folder = arguments::given("folder")?.unwrap_or_else(|| temporary.path().to_owned());
     let mut stores = Vec::new();
     for messages in [FEW, messages] {
-        let begun = Instant::now();
-        let store = Filled::create(folder.path(), messages, search).await?;
-        let seconds = begun.elapsed().as_secs_f64();
-        figure(format_args!("scale.fill.{messages}"), messages as f64 / seconds, "messages/s");
+        let store = match Filled::earlier(&folder, messages, search)? {
+            Some(store) => store,
+            None => {
+                let begun = Instant::now();
+                let store = Filled::create(&folder, messages, search).await?;
+                let seconds = begun.elapsed().as_secs_f64();
+                figure(format_args!("scale.fill.{messages}"), messages as f64 / seconds, "messages/s");
+                store
+            }
+        };
         let stored = store.bytes()? as f64;
         figure(format_args!("scale.file.{messages}"), stored / 1e6, "MB");
         figure(format_args!("scale.file_over_content.{messages}"), stored / store.content_bytes as f64, "x");

@@ -1,5 +1,5 @@
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,6 +25,9 @@ const PART: usize = 20;
 /// Two writers, so that one prepares a batch while the other commits.
 const WRITERS: usize = 2;
 
+/// The file next to a filled store with the bytes of its contents.
+const CONTENT_BYTES: &str = "content_bytes";
+
 /// A closed store with threads of [`LENGTH`] messages.
 pub(crate) struct Filled {
     pub(crate) messages: usize,
@@ -37,11 +40,28 @@ pub(crate) struct Filled {
 }
 
 impl Filled {
+    /// Returns the store that an earlier run has filled in this folder.
+    pub(crate) fn earlier(folder: &Path, messages: usize, search: bool) -> Result<Option<Self>, Failure> {
+        let mut store = Self::new(folder, messages, search);
+        match fs::read_to_string(store.folder.join(CONTENT_BYTES)) {
+            Ok(bytes) => {
+                store.content_bytes = bytes.parse()?;
+                Ok(Some(store))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn new(folder: &Path, messages: usize, search: bool) -> Self {
+        let folder = folder.join(format!("{messages}{}", if search { "" } else { "-unindexed" }));
+        Self { messages, threads: messages / LENGTH, content_bytes: 0, search, folder }
+    }
+
     pub(crate) async fn create(folder: &Path, messages: usize, search: bool) -> Result<Self, Failure> {
-        let folder = folder.join(messages.to_string());
-        fs::create_dir(&folder)?;
-        let threads = messages / LENGTH;
-        let mut store = Self { messages, threads, content_bytes: 0, search, folder };
+        let mut store = Self::new(folder, messages, search);
+        fs::create_dir(&store.folder)?;
+        let threads = store.threads;
         let db = store.open().await?;
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
@@ -61,6 +81,7 @@ impl Filled {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         db.close().await?;
+        fs::write(store.folder.join(CONTENT_BYTES), store.content_bytes.to_string())?;
         Ok(store)
     }
 
