@@ -5,7 +5,7 @@
 //! `cargo bench -p throughline-benches --bench scale [-- [--rounds N] [--messages N] [--search false] [--folder PATH]]`. Linux only.
 //! With `--search false` the stores have no full-text index, and are filled several times as fast. Ten million messages need 24 GB
 //! of disk, and 14 GB without the index. With `--folder PATH` the filled stores stay in that folder, and the next run with it measures
-//! them again, with the additions of this run, instead of an hour of filling.
+//! them again instead of an hour of filling. The file and the list then contain the additions of the runs before.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../kit/arguments.rs"]
@@ -56,6 +56,7 @@ async fn main() -> Result<(), Failure> {
             "x",
         );
         figure(format_args!("scale.memory_peak.{messages}"), memory::peak()? as f64 / 1048576.0, "MiB");
+        // For the memory alone.
         probes::reads(&store, &mut BTreeMap::new()).await?;
         figure(format_args!("scale.memory_peak_reads.{messages}"), memory::peak()? as f64 / 1048576.0, "MiB");
         stores.push(store);

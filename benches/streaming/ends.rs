@@ -40,7 +40,7 @@ pub(crate) async fn measure(appends: Appends, rounds: usize) -> Result<(), Failu
     let over = |value: fn(&Ends) -> f64| median(&measured.iter().map(value).collect::<Vec<_>>());
     let took: Vec<f64> = measured.iter().flat_map(|ends| ends.took.iter().copied()).collect();
     figure("streaming.end", median(&took), "ms");
-    figure("streaming.end.max", took.iter().copied().fold(0.0, f64::max), "ms");
+    figure("streaming.end.max", took.iter().copied().reduce(f64::max).unwrap_or(f64::NAN), "ms");
     figure("streaming.end_and_close", over(|ends| ends.with_close), "ms");
     figure("streaming.end_written", over(|ends| ends.written), "MB");
     figure("streaming.end_and_close_written", over(|ends| ends.written_with_close), "MB");

@@ -110,6 +110,30 @@ mod tests {
         assert_eq!(root("memory"), Some(env::current_dir().unwrap().join("memory").join(FOLDER)));
     }
 
+    /// The value of [`FOLDER_VARIABLE`] cannot be changed in this process, so another one makes the folder.
+    #[test]
+    #[allow(clippy::print_stdout, reason = "the other process prints the folder")]
+    fn a_cluster_has_its_folder_in_that_of_the_variable() {
+        if env::var_os("THROUGHLINE_CHILD").is_some() {
+            println!("{}", create().unwrap().display());
+            return;
+        }
+        let folder = env::temp_dir().join(format!("{FOLDER}-variable-{}", process::id()));
+        fs::create_dir(&folder).unwrap();
+        let name = "folders::tests::a_cluster_has_its_folder_in_that_of_the_variable";
+        let child = Command::new(env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(FOLDER_VARIABLE, &folder)
+            .env("THROUGHLINE_CHILD", "1")
+            .output()
+            .unwrap();
+        let clusters: Vec<_> = fs::read_dir(folder.join(FOLDER)).unwrap().map(Result::unwrap).collect();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(clusters.len(), 1);
+        let printed = String::from_utf8_lossy(&child.stdout);
+        assert!(printed.contains(&*clusters[0].path().to_string_lossy()), "{printed}");
+    }
+
     #[test]
     fn every_user_may_have_clusters_in_the_folder() {
         let root = env::temp_dir().join(format!("{FOLDER}-root-{}", process::id()));

@@ -11,8 +11,8 @@ use std::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_core::{
-    Delta, Effect, ErrorKind, Labels, Message, MessageId, NewMessage, NewReservation, Persistence, Position,
-    Role, ThreadId,
+    Delta, Effect, ErrorKind, Labels, Message, MessageId, NewMessage, NewReservation, PersistArgs,
+    Persistence, Position, Role, ThreadId,
     changes::{ChangeScope, ReadChanges},
     messages::{
         Add, Batch, ContentChange, ImportRow, ImportedRow, PageFrom, Reserve, UpdateMode, Visibility,
@@ -50,14 +50,14 @@ async fn store() -> Store {
     let (_, db) = open(&path).await;
     for name in ["t", "u"] {
         let thread = db.thread(name);
-        let adds: Vec<Add> = (0..MESSAGES)
+        let adds: Vec<PersistArgs> = (0..MESSAGES)
             .map(|n| {
                 let message = NewMessage::user(&format!("{name} says {n}")).with_id(id(&format!("m{n}")));
-                Add::new(name.parse().unwrap(), message)
+                Add::new(name.parse().unwrap(), message).into()
             })
             .collect();
         for adds in adds.chunks(10) {
-            db.batch(adds.iter().cloned().fold(Batch::new(), Batch::with)).await.unwrap();
+            db.batch(Batch::of(adds.to_vec())).await.unwrap();
         }
         thread.label(LabelPatch::new().set("project", "atlas").unwrap()).await.unwrap();
         thread.delete(id("m7")).await.unwrap();
