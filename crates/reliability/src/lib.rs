@@ -11,6 +11,7 @@
 //! ```
 
 pub mod acks;
+mod health;
 pub mod mount;
 mod preload;
 mod report;
@@ -21,6 +22,7 @@ pub mod vfs;
 pub mod worker;
 
 pub use self::{
+    health::health_when,
     preload::preload_library,
     report::Report,
     scale::scaled,

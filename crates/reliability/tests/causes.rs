@@ -19,7 +19,7 @@ use std::{
 use rusqlite::ffi;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use throughline_core::{Effect, ErrorKind, NewMessage, Persistence, messages::PageFrom};
-use throughline_reliability::{preload_library, skipped};
+use throughline_reliability::{health_when, preload_library, skipped};
 use throughline_sqlite::{Alarm, Condition, Failpoint, SqliteBackend, SqliteOptions};
 use tokio::{runtime::Runtime, time::timeout};
 
@@ -124,13 +124,7 @@ async fn read_unreadable_page(store: &Path) {
     assert!(health.alarms.contains(&Alarm::DiskUnreadable), "{health:?}");
 
     fs::remove_file(&flag).unwrap();
-    let good = async {
-        let mut health = maintenance.health();
-        while health.alarms.contains(&Alarm::DiskUnreadable) {
-            health = maintenance.health_other_than(&health).await;
-        }
-    };
-    timeout(FAR, good).await.expect("the alarm ends");
+    health_when(&maintenance, |health| !health.alarms.contains(&Alarm::DiskUnreadable)).await;
     assert_eq!(db.thread("t").page(PageFrom::Start, 200).await.unwrap().messages.len(), 100);
     db.thread("t").add(NewMessage::user("x")).await.unwrap();
     db.close().await.unwrap();

@@ -16,10 +16,11 @@ use throughline_core::{
 use throughline_reliability::{
     Report,
     acks::{AckLog, Call as Asked, Ledger, Outcome, check_store, halves, message, metadata},
+    health_when,
     vfs::{self, Call, Faults, Plan},
 };
 use throughline_sqlite::{Condition, Maintenance, OpenError, SqliteOptions};
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::task::spawn_blocking;
 
 /// More calls than the workload makes.
 const MANY: u64 = 2000;
@@ -255,12 +256,7 @@ impl Scene {
 
     /// Asserts that the store accepts the next write after the fault, once its health is writable.
     async fn writes_again(&self, db: &Persistence, maintenance: &Maintenance) {
-        let mut health = maintenance.health();
-        while health.condition != Condition::Writable {
-            health = timeout(LONG_TIMEOUT, maintenance.health_other_than(&health))
-                .await
-                .expect("it is writable again");
-        }
+        health_when(maintenance, |health| health.condition == Condition::Writable).await;
         self.add(db, "again").await.expect("it writes again");
     }
 

@@ -20,10 +20,10 @@ use throughline_core::{
 use throughline_reliability::{
     Report,
     acks::{AckLog, Call as Asked, Ledger, Outcome, check_store, message, name_of},
-    scaled,
+    health_when, scaled,
     vfs::{self, Call, FileKind, Plan},
 };
-use throughline_sqlite::{Failpoint, SqliteOptions};
+use throughline_sqlite::{Condition, Failpoint, Maintenance, SqliteOptions};
 use tokio::task::JoinSet;
 
 /// How long a call may take in a store whose disk fails for longer, so that the outcome of a commit stays unknown. The writes before and after
@@ -48,7 +48,7 @@ async fn rel_6_store_agrees_with_answers_after_a_failed_commit() {
             counted.fetch_add(u64::from(point == Failpoint::Fencing), Ordering::SeqCst);
             Ok(())
         });
-        let db = open(options, &scene.path()).await;
+        let (db, maintenance) = open(options, &scene.path()).await;
         let log = Arc::new(scene.log());
         for round in 0..ROUNDS_OF_A_STORE {
             let before = fence_transaction_count.load(Ordering::SeqCst);
@@ -61,8 +61,10 @@ async fn rel_6_store_agrees_with_answers_after_a_failed_commit() {
             // A checkpoint may have met the failure instead of a commit.
             rounds += u64::from(fence_transaction_count.load(Ordering::SeqCst) > before);
             expect_answers_hold(&db, &answers).await;
+            // Failures that last for a second make the store read-only until it has committed again.
+            health_when(&maintenance, |health| health.condition == Condition::Writable).await;
             let after = write(&db, &log, &format!("after {name}"), 1).await;
-            assert!(after.values().all(|outcome| *outcome == Outcome::Applied), "{name}: {after:?}");
+            assert!(after.values().all(|answer| answer.outcome == Outcome::Applied), "{name}: {after:#?}");
             expect_answers_hold(&db, &answers).await;
         }
         db.close().await.unwrap();
@@ -155,10 +157,10 @@ async fn die(orders: &str) {
     if death == IN_DOUBT {
         options = options.wait_limit(TIMEOUT);
     }
-    let db = open(options, Path::new(path)).await;
+    let (db, _) = open(options, Path::new(path)).await;
     let log = Arc::new(AckLog::create(Path::new(acks).join("1.acks")).unwrap());
     let before = write(&db, &log, "before", 1).await;
-    assert!(before.values().all(|outcome| *outcome == Outcome::Applied), "{before:?}");
+    assert!(before.values().all(|answer| answer.outcome == Outcome::Applied), "{before:#?}");
     let plan = Plan::new(Call::Sync).on(FileKind::Wal);
     let (plan, expected) = match death {
         "after a late answer" => (plan.times(2), Outcome::Refused),
@@ -167,7 +169,7 @@ async fn die(orders: &str) {
     };
     faults.plan(plan);
     let answers = write(&db, &log, "in doubt", 1).await;
-    assert!(answers.values().all(|outcome| *outcome == expected), "{death}: {answers:?}");
+    assert!(answers.values().all(|answer| answer.outcome == expected), "{death}: {answers:#?}");
     end();
 }
 
@@ -177,8 +179,17 @@ fn end() -> ! {
     process::abort();
 }
 
-/// Makes concurrent calls, the first of them a batch. Returns the outcome of each message.
-async fn write(db: &Persistence, log: &Arc<AckLog>, name: &str, calls: u64) -> BTreeMap<String, Outcome> {
+/// The answer for a message.
+#[derive(Clone, Debug)]
+struct Answer {
+    outcome: Outcome,
+    /// The text of the error and of its causes, for the message of an assertion.
+    #[expect(dead_code, reason = "only printed")]
+    error: Option<String>,
+}
+
+/// Makes concurrent calls, the first of them a batch. Returns the answer for each message.
+async fn write(db: &Persistence, log: &Arc<AckLog>, name: &str, calls: u64) -> BTreeMap<String, Answer> {
     let mut asked = JoinSet::new();
     for call in 0..calls {
         let items = if call == 0 { 3 } else { 1 };
@@ -196,26 +207,27 @@ async fn write(db: &Persistence, log: &Arc<AckLog>, name: &str, calls: u64) -> B
             };
             let outcome = Outcome::of(&answer);
             begun.end(outcome).unwrap();
-            (names, outcome)
+            let error = answer.err().map(|error| format!("{error}, {error:?}"));
+            (names, Answer { outcome, error })
         });
     }
     let mut answers = BTreeMap::new();
     while let Some(answer) = asked.join_next().await {
-        let (names, outcome) = answer.unwrap();
-        answers.extend(names.into_iter().map(|name| (name, outcome)));
+        let (names, answer) = answer.unwrap();
+        answers.extend(names.into_iter().map(|name| (name, answer.clone())));
     }
     answers
 }
 
 /// Asserts that a read agrees with the answers.
-async fn expect_answers_hold(db: &Persistence, answers: &BTreeMap<String, Outcome>) {
+async fn expect_answers_hold(db: &Persistence, answers: &BTreeMap<String, Answer>) {
     let mut there = BTreeSet::new();
     let mut walk = db.thread("t").walk(PageFrom::Start, Visibility::All);
     while let Some(message) = walk.next().await.unwrap() {
         there.extend(name_of(&message));
     }
-    for (name, outcome) in answers {
-        match outcome {
+    for (name, answer) in answers {
+        match answer.outcome {
             Outcome::Applied => assert!(there.contains(name), "`{name}` was acknowledged"),
             Outcome::Refused => assert!(!there.contains(name), "`{name}` was refused"),
             Outcome::Unknown => {}
@@ -223,8 +235,10 @@ async fn expect_answers_hold(db: &Persistence, answers: &BTreeMap<String, Outcom
     }
 }
 
-async fn open(options: SqliteOptions, path: &Path) -> Persistence {
-    Persistence::builder().backend(options.open(path).await.unwrap()).build().unwrap()
+async fn open(options: SqliteOptions, path: &Path) -> (Persistence, Maintenance) {
+    let backend = options.open(path).await.unwrap();
+    let maintenance = backend.maintenance();
+    (Persistence::builder().backend(backend).build().unwrap(), maintenance)
 }
 
 /// A store, and a directory for its acknowledgement log.

@@ -6,15 +6,15 @@ use throughline_core::{Effect, ErrorKind, Persistence};
 use throughline_reliability::{
     Report,
     acks::{AckLog, Call as Asked, Ledger, Outcome, check_store, message},
+    health_when,
     vfs::{self, Call, Plan},
 };
 use throughline_sqlite::{Condition, SqliteOptions};
-use tokio::time::timeout;
 
 /// How long a write is retried. The writes before and after the failure have to succeed in this time, also on a busy machine.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The longest time until the store reports a broken disk, and until it accepts writes after the disk works again.
+/// The longest time until the store reports a broken disk.
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,11 +54,7 @@ async fn rel_5_store_reports_a_broken_disk_and_recovers() {
 
         faults.clear();
         let begun = Instant::now();
-        let mut health = maintenance.health();
-        while health.condition != Condition::Writable {
-            let other = timeout(SOON, maintenance.health_other_than(&health)).await;
-            health = other.expect("the store reports that the disk works again");
-        }
+        health_when(&maintenance, |health| health.condition == Condition::Writable).await;
         add("again").await.unwrap();
         report.count(format!("ms until written again[{call:?}]"), begun.elapsed().as_millis());
         db.close().await.unwrap();

@@ -11,7 +11,7 @@ use std::{
 
 use rusqlite::Connection;
 use throughline_core::{Content, NewMessage, Persistence, Role};
-use throughline_reliability::{Report, scaled};
+use throughline_reliability::{Report, health_when, scaled};
 use throughline_sqlite::{Alarm, Failpoint, Health, Maintenance, SqliteBackend};
 use tokio::time::timeout;
 
@@ -25,19 +25,9 @@ const MESSAGES: u64 = 3 * LIMIT / 2 / MESSAGE as u64;
 /// A write takes milliseconds, or seconds on a busy machine. A write that waits for the reader would never end.
 const BLOCKED: Duration = Duration::from_secs(10);
 
-/// The longest time until an alarm is raised or ended.
-const NOTICED: Duration = Duration::from_secs(60);
-
 /// Waits until the WAL is too long, or until it is not too long any more.
 async fn until_the_wal_is(too_long: bool, maintenance: &Maintenance) -> Health {
-    let waiting = async {
-        let mut health = maintenance.health();
-        while health.alarms.contains(&Alarm::WalTooLong) != too_long {
-            health = maintenance.health_other_than(&health).await;
-        }
-        health
-    };
-    timeout(NOTICED, waiting).await.unwrap_or_else(|_| panic!("the alarm stays {:?}", maintenance.health()))
+    health_when(maintenance, |health| health.alarms.contains(&Alarm::WalTooLong) == too_long).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,10 @@ use throughline_core::{
     Effect, ErrorKind, Persistence, Result,
     messages::{PageFrom, Visibility},
 };
-use throughline_reliability::acks::{AckLog, Call, Outcome, message};
+use throughline_reliability::{
+    acks::{AckLog, Call, Outcome, message},
+    health_when,
+};
 use throughline_sqlite::{Condition, Failpoint, Maintenance, OpenError, SqliteOptions};
 use tokio::time::timeout;
 
@@ -86,13 +89,7 @@ impl Host {
 
     /// Waits until the store accepts writes again, and writes.
     pub(super) async fn recovers(&self, name: &str) {
-        let writable = async {
-            let mut health = self.maintenance.health();
-            while health.condition != Condition::Writable {
-                health = self.maintenance.health_other_than(&health).await;
-            }
-        };
-        timeout(DEADLINE, writable).await.expect("the store accepts writes again");
+        health_when(&self.maintenance, |health| health.condition == Condition::Writable).await;
         self.add(name).await.unwrap();
         self.reads().await.unwrap();
     }
