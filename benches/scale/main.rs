@@ -1,5 +1,6 @@
 //! Compares a store of a hundred thousand messages with one of many more: the size of its file, the memory of the process, and
-//! the time of a page, an addition, a list, a search and the opening. One run measures both stores alternately.
+//! the time of a page, an addition, a list, a search and the opening. One run measures both stores alternately, with their files in memory
+//! where they fit.
 //!
 //! Prints one line per figure: `figure NAME VALUE UNIT`. A ratio is the median of the ratios of all rounds. Run it with
 //! `cargo bench -p throughline-benches --bench scale [-- [--rounds N] [--messages N] [--search false] [--folder PATH]]`. Linux only.
@@ -62,5 +63,7 @@ async fn main() -> Result<(), Failure> {
         stores.push(store);
     }
     let [few, many] = &stores[..] else { return Err("there are two stores".into()) };
+    many.load()?;
+    few.load()?;
     probes::compare([few, many], rounds).await
 }

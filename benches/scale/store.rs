@@ -22,7 +22,7 @@ const LENGTH: usize = 100;
 const ACTIVE: usize = 12;
 const PART: usize = 20;
 
-/// Two writers, so that one prepares a batch while the other commits.
+/// Two writers, so that one prepares a batch while the other commits. They take turns, so that the first messages of every store are the same.
 const WRITERS: usize = 2;
 
 /// The file next to a filled store with the bytes of its contents.
@@ -61,12 +61,10 @@ impl Filled {
     pub(crate) async fn create(folder: &Path, messages: usize, search: bool) -> Result<Self, Failure> {
         let mut store = Self::new(folder, messages, search);
         fs::create_dir(&store.folder)?;
-        let threads = store.threads;
         let db = store.open().await?;
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
-            let (first, last) = (threads * writer / WRITERS, threads * (writer + 1) / WRITERS);
-            writers.spawn(fill(db.clone(), first, last));
+            writers.spawn(fill(db.clone(), writer, store.threads));
         }
         let mut last = Position::ZERO;
         while let Some(written) = writers.join_next().await {
@@ -104,6 +102,14 @@ impl Filled {
         Ok(file.query_row(sql, [], |row| row.get(0))?)
     }
 
+    /// Reads all files once, so that they are in memory if they fit.
+    pub(crate) fn load(&self) -> Result<(), Failure> {
+        for entry in fs::read_dir(&self.folder)? {
+            io::copy(&mut fs::File::open(entry?.path())?, &mut io::sink())?;
+        }
+        Ok(())
+    }
+
     /// Returns the size of all files of the store, in bytes.
     pub(crate) fn bytes(&self) -> Result<u64, Failure> {
         let mut bytes = 0;
@@ -119,13 +125,13 @@ pub(crate) fn thread(number: usize) -> Result<ThreadId, Failure> {
     Ok(format!("thread-{number}").parse()?)
 }
 
-/// Fills a range of threads. Returns the bytes of the contents, and the position of the last change.
-async fn fill(db: Persistence, first: usize, last: usize) -> Result<(u64, Position), Failure> {
+/// Fills the threads of one writer. Returns the bytes of the contents, and the position of the last change.
+async fn fill(db: Persistence, writer: usize, threads: usize) -> Result<(u64, Position), Failure> {
     let (mut bytes, mut position) = (0, Position::ZERO);
-    for group in (first..last).step_by(ACTIVE) {
+    for group in (writer * ACTIVE..threads).step_by(WRITERS * ACTIVE) {
         for part in (0..LENGTH).step_by(PART) {
             let mut items = Vec::with_capacity(ACTIVE * PART);
-            for number in group..last.min(group + ACTIVE) {
+            for number in group..threads.min(group + ACTIVE) {
                 for at in part..part + PART {
                     let message = NewMessage::user(&words::text(number * LENGTH + at));
                     bytes += message.content().as_json().len() as u64;

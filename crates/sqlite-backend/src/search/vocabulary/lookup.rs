@@ -1,4 +1,4 @@
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 use throughline_core::backend::search::Term;
 
 use super::{bit, part, row, shards_of};
@@ -6,9 +6,13 @@ use super::{bit, part, row, shards_of};
 /// The rows in which a search looks for the terms with a prefix. A prefix of more terms is in most shards.
 const MAX_ROWS: usize = 16;
 
-/// The row that can have a term, and the rows after it.
-const ROWS: &str = "SELECT terms FROM search_vocabulary WHERE tenant = ?1 AND part = ?2 AND first >= coalesce(\
-    (SELECT max(first) FROM search_vocabulary WHERE tenant = ?1 AND part = ?2 AND first <= ?3), ?3) ORDER BY first";
+/// The row that can have a term, and after it the terms with it as their prefix.
+const COVERING: &str = "SELECT terms FROM search_vocabulary \
+    WHERE tenant = ?1 AND part = ?2 AND first <= ?3 ORDER BY first DESC LIMIT 1";
+
+/// The rows after that one.
+const AFTER: &str =
+    "SELECT terms FROM search_vocabulary WHERE tenant = ?1 AND part = ?2 AND first > ?3 ORDER BY first";
 
 /// The shards of a tenant of which a search asks FTS5, whatever the vocabularies have.
 const OUTSIDE: &str = "SELECT shard FROM search_shards INDEXED BY search_shards_without_vocabulary WHERE has_vocabulary <> 1 AND tenant = ?1 UNION \
@@ -18,18 +22,20 @@ const OUTSIDE: &str = "SELECT shard FROM search_shards INDEXED BY search_shards_
 /// The last vocabulary of a tenant before a part.
 const PART: &str = "SELECT max(part) FROM search_vocabulary WHERE tenant = ?1 AND part < ?2";
 
-/// The shards of a tenant in a part, the latest messages first, and whether all of their terms are in the vocabulary.
-const OF_PART: &str = "SELECT shard, coalesce(has_vocabulary = 1, 0) FROM search_shards \
-    WHERE shard BETWEEN ?2 AND ?3 AND tenant = ?1 ORDER BY shard DESC";
+/// The shards of a tenant between two that are in the vocabulary with all of their terms. Without `NOT INDEXED` SQLite reads all shards of the
+/// tenant.
+const INSIDE: &str = "SELECT shard FROM search_shards NOT INDEXED WHERE shard BETWEEN ?2 AND ?3 AND tenant = ?1 AND has_vocabulary = 1";
 
 /// The lookup of the terms of one search in the vocabularies of its tenant.
 ///
 /// It reads no row of a shard that has a vocabulary, unless the vocabulary has the terms: a large store has a thousand shards.
-#[derive(Debug)]
 pub(crate) struct Lookup<'a> {
-    db: &'a Connection,
     tenant: &'a str,
     terms: &'a [Term],
+    parts: CachedStatement<'a>,
+    covering: CachedStatement<'a>,
+    after: CachedStatement<'a>,
+    inside: CachedStatement<'a>,
     /// The shards before [`before`](Self::before) that are in no vocabulary, in order.
     outside: Vec<i64>,
     /// The part that was read last.
@@ -40,33 +46,44 @@ impl<'a> Lookup<'a> {
     pub(crate) fn new(db: &'a Connection, tenant: &'a str, terms: &'a [Term]) -> rusqlite::Result<Self> {
         let outside =
             db.prepare_cached(OUTSIDE)?.query_map([tenant], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        Ok(Self { db, tenant, terms, outside, before: i64::MAX })
+        Ok(Self {
+            tenant,
+            terms,
+            parts: db.prepare_cached(PART)?,
+            covering: db.prepare_cached(COVERING)?,
+            after: db.prepare_cached(AFTER)?,
+            inside: db.prepare_cached(INSIDE)?,
+            outside,
+            before: i64::MAX,
+        })
     }
 
     /// Returns the next shards that may have all of the terms, the latest messages first; of one part, and possibly none. `None` after
     /// the last part.
     pub(crate) fn next(&mut self) -> rusqlite::Result<Option<Vec<i64>>> {
         let params = params![self.tenant, self.before];
-        let vocabulary: Option<i64> = self.db.prepare_cached(PART)?.query_row(params, |row| row.get(0))?;
+        let vocabulary: Option<i64> = self.parts.query_row(params, |row| row.get(0))?;
         let of_outside = self.outside.last().map(|shard| part(*shard));
         let Some(next) = vocabulary.max(of_outside) else { return Ok(None) };
         self.before = next;
         let bits = if vocabulary == Some(next) { self.read(next)? } else { 0 };
         let first = self.outside.partition_point(|shard| part(*shard) < next);
-        let outside = self.outside.split_off(first);
-        if bits == 0 {
-            return Ok(Some(outside.into_iter().rev().collect()));
+        let mut shards = self.outside.split_off(first);
+        if bits != 0 {
+            let (first, last) = shards_of(next, bits);
+            for shard in self.inside.query_map(params![self.tenant, first, last], |row| row.get(0))? {
+                let shard = shard?;
+                if bits & bit(shard) != 0 {
+                    shards.push(shard);
+                }
+            }
         }
-        let mut statement = self.db.prepare_cached(OF_PART)?;
-        let (first, last) = shards_of(next);
-        let rows =
-            statement.query_map(params![self.tenant, first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let may_match = |(shard, has_vocabulary): &(i64, bool)| !has_vocabulary || bits & bit(*shard) != 0;
-        let shards: Vec<_> = rows.collect::<Result<_, _>>()?;
-        Ok(Some(shards.into_iter().filter(may_match).map(|(shard, _)| shard).collect()))
+        shards.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(Some(shards))
     }
 
-    fn read(&self, part: i64) -> rusqlite::Result<u64> {
+    /// Returns the bits of the shards that may have all of the terms.
+    fn read(&mut self, part: i64) -> rusqlite::Result<u64> {
         let mut bits = u64::MAX;
         for term in self.terms {
             bits &= self.read_term(part, term)?;
@@ -78,36 +95,43 @@ impl<'a> Lookup<'a> {
     }
 
     /// Returns the bits of the shards that may have a term.
-    fn read_term(&self, part: i64, Term { is_prefix, text }: &Term) -> rusqlite::Result<u64> {
-        let (mut found, mut read) = (0, 0);
-        let mut statement = self.db.prepare_cached(ROWS)?;
-        let mut rows = statement.query(params![self.tenant, part, text])?;
-        while let Some(row) = rows.next()? {
-            for entry in row::parse(row::text(row, 0)?) {
-                let (term, bits) = entry?;
-                if term == text || *is_prefix && term.starts_with(text) {
-                    found |= bits;
-                } else if term > text.as_str() {
-                    return Ok(found);
-                }
-            }
-            read += 1;
-            if !is_prefix {
-                break;
-            }
-            if read == MAX_ROWS {
-                return Ok(u64::MAX);
+    fn read_term(&mut self, part: i64, term: &Term) -> rusqlite::Result<u64> {
+        let params = params![self.tenant, part, term.text];
+        let mut found = 0;
+        let mut rows = self.covering.query(params)?;
+        let has_later = rows.next()?.map(|row| add_bits(row, term, &mut found)).transpose()? == Some(true);
+        if has_later || !term.is_prefix {
+            return Ok(found);
+        }
+        let mut rows = self.after.query(params)?;
+        for _ in 1..MAX_ROWS {
+            match rows.next()? {
+                Some(row) if !add_bits(row, term, &mut found)? => {}
+                _ => return Ok(found),
             }
         }
-        Ok(found)
+        Ok(u64::MAX)
     }
+}
+
+/// Adds the bits of the terms in a row that match a term. Returns whether the row has a term after those.
+fn add_bits(row: &Row<'_>, Term { is_prefix, text }: &Term, found: &mut u64) -> rusqlite::Result<bool> {
+    for entry in row::parse(row::text(row, 0)?) {
+        let (term, bits) = entry?;
+        if term == text || *is_prefix && term.starts_with(text) {
+            *found |= bits;
+        } else if term > text.as_str() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, iter, time::Instant};
 
-    use rusqlite::StatementStatus;
+    use rusqlite::{StatementStatus, ToSql};
     use throughline_core::backend::search::{Terms, Tokenizer};
 
     use super::*;
@@ -188,11 +212,14 @@ mod tests {
             for shard in 1..=shards {
                 add_shard(&db, shard, "a", "x", (shard < shards).then_some(1));
             }
-            let mut outside = db.prepare(OUTSIDE).unwrap();
-            let found: Vec<i64> =
-                outside.query_map(["a"], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-            assert_eq!(found, [shards]);
-            outside.get_status(StatementStatus::VmStep)
+            let read = |sql, parameters: &[&dyn ToSql], expected: i64| {
+                let mut statement = db.prepare(sql).unwrap();
+                let found = statement.query_map(parameters, |row| row.get(0)).unwrap();
+                assert_eq!(found.collect::<Result<Vec<i64>, _>>().unwrap(), [expected]);
+                statement.get_status(StatementStatus::VmStep)
+            };
+            let (first, last) = shards_of(0, bit(3));
+            [read(OUTSIDE, params!["a"], shards), read(INSIDE, params!["a", first, last], 3)]
         };
         assert_eq!(steps(5), steps(60));
     }

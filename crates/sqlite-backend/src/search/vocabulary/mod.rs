@@ -23,9 +23,10 @@ const fn part(shard: i64) -> i64 {
     shard.div_euclid(SHARDS)
 }
 
-/// Returns the first and the last number of the shards in a vocabulary.
-const fn shards_of(part: i64) -> (i64, i64) {
-    (part * SHARDS, part * SHARDS + SHARDS - 1)
+/// Returns the first and the last of the shards with these bits in a vocabulary; the last is before the first if there is no bit.
+fn shards_of(part: i64, bits: u64) -> (i64, i64) {
+    let first = part * SHARDS;
+    (first + i64::from(bits.trailing_zeros()), first + SHARDS - 1 - i64::from(bits.leading_zeros()))
 }
 
 /// Returns the bit of a shard in its vocabulary.
@@ -38,7 +39,19 @@ mod tests {
     use rusqlite::{Connection, params};
     use throughline_core::backend::search::{Terms, Tokenizer};
 
+    use super::shards_of;
     use crate::{open::create_tables, search::IndexedTerms};
+
+    #[test]
+    fn the_shards_of_a_vocabulary_are_those_between_its_first_and_its_last_bit() {
+        for (part, bits, expected) in
+            [(0, 1, (0, 0)), (0, u64::MAX, (0, 63)), (2, 0b10_0100, (130, 133)), (2, 1 << 63, (191, 191))]
+        {
+            assert_eq!(shards_of(part, bits), expected, "{bits:b}");
+        }
+        let (first, last) = shards_of(1, 0);
+        assert!(last < first);
+    }
 
     pub(super) fn empty() -> Connection {
         let db = Connection::open_in_memory().unwrap();
