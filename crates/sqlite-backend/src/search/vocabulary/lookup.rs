@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use rusqlite::{CachedStatement, Connection, Row, params};
 use throughline_core::backend::search::Term;
 
@@ -69,8 +71,8 @@ impl<'a> Lookup<'a> {
         let bits = if vocabulary == Some(next) { self.read(next)? } else { 0 };
         let first = self.outside.partition_point(|shard| part(*shard) < next);
         let mut shards = self.outside.split_off(first);
-        if bits != 0 {
-            let (first, last) = shards_of(next, bits);
+        if let Some(set) = NonZeroU64::new(bits) {
+            let (first, last) = shards_of(next, set);
             for shard in self.inside.query_map(params![self.tenant, first, last], |row| row.get(0))? {
                 let shard = shard?;
                 if bits & bit(shard) != 0 {
@@ -218,7 +220,7 @@ mod tests {
                 assert_eq!(found.collect::<Result<Vec<i64>, _>>().unwrap(), [expected]);
                 statement.get_status(StatementStatus::VmStep)
             };
-            let (first, last) = shards_of(0, bit(3));
+            let (first, last) = shards_of(0, NonZeroU64::new(bit(3)).unwrap());
             [read(OUTSIDE, params!["a"], shards), read(INSIDE, params!["a", first, last], 3)]
         };
         assert_eq!(steps(5), steps(60));
