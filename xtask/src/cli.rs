@@ -29,7 +29,8 @@ Options of test and ci:
 Options of ci:
     --quick                only the inner loop: the steps that `list` marks with a star
     --only STEP[,STEP]     only these steps, in the order of the list; can be given more than once
-    --long                 ten times as much of what the step `reliability` does: an hour, not minutes
+    --long                 ten times as much of what the step `reliability` does: an hour, not minutes;
+                           the step `features` checks each example by itself
 
 Options of python:
     --long                 each suite on each of its backends, as often as it says

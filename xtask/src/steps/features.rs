@@ -4,6 +4,9 @@
 //! dependency still compiles there, and first fails for a user who enables that feature alone. Packages without features are checked
 //! alone for the same reason.
 //!
+//! The examples are checked together, because each by itself compiles most dependencies again: their procedural macros ask for different
+//! features of `syn`. A long run checks each by itself.
+//!
 //! The libraries and the programs are checked side by side, each in a build folder of their own: a single check seldom keeps two
 //! processors busy, because their crates depend on each other in a row.
 
@@ -32,10 +35,12 @@ pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
     let folders = [metadata.target.clone(), metadata.target.join("xtask").join("features")];
     let parts = [("libraries", libraries), ("programs", programs)].into_iter().zip(folders).map(
         |((name, packages), folder)| {
-            let checks = packages
-                .into_iter()
-                .flat_map(calls)
-                .map(|args| workspace.cargo(args).setting("CARGO_TARGET_DIR", &folder.display().to_string()));
+            let (together, alone): (Vec<_>, Vec<_>) =
+                packages.into_iter().partition(|package| is_example(package) && !workspace.is_long());
+            let checks =
+                alone.into_iter().flat_map(calls).chain(call_together(&together)).map(|args| {
+                    workspace.cargo(args).setting("CARGO_TARGET_DIR", &folder.display().to_string())
+                });
             Part::of_all(name, checks.collect())
         },
     );
@@ -50,6 +55,18 @@ pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
 /// Whether it is a library of the framework. The others use them: examples, the command, and the package for Python.
 fn is_library(package: &Package) -> bool {
     package.is_published && !package.targets_of("lib").is_empty()
+}
+
+/// Whether it is an example with a manifest of its own, and without features.
+fn is_example(package: &Package) -> bool {
+    package.features.is_empty() && package.manifest.iter().any(|part| part == "examples")
+}
+
+/// The arguments of cargo for one check of several packages, if there are any.
+fn call_together(packages: &[&Package]) -> Option<Vec<String>> {
+    let names = packages.iter().flat_map(|package| ["--package", &package.name]);
+    let args = ["check"].into_iter().chain(names).map(str::to_owned).collect();
+    (!packages.is_empty()).then_some(args)
 }
 
 /// The arguments of cargo for every check of a package.
@@ -119,5 +136,31 @@ mod tests {
     #[test]
     fn a_package_without_features_is_checked_alone() {
         assert_eq!(lines(&[]), ["check --package p"]);
+    }
+
+    #[test]
+    fn examples_are_checked_together() {
+        let [a, b] = ["a", "b"].map(|name| Package { name: name.into(), ..Package::default() });
+        let together = call_together(&[&a, &b]).map(|args| args.join(" "));
+        assert_eq!(together.as_deref(), Some("check --package a --package b"));
+        assert_eq!(call_together(&[]), None);
+        let workspace = Workspace::find(false).expect("the workspace of this test");
+        let found: Vec<_> = workspace
+            .metadata()
+            .packages
+            .iter()
+            .filter(|package| is_example(package))
+            .map(|package| &*package.name)
+            .collect();
+        let examples = [
+            "catalog",
+            "custom_backend",
+            "many_hosts",
+            "production_stack",
+            "pseudonymizer",
+            "serve",
+            "template_layer",
+        ];
+        assert_eq!(found, examples);
     }
 }
