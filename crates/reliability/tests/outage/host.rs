@@ -18,7 +18,6 @@ use throughline_reliability::{
     health_when,
 };
 use throughline_sqlite::{Condition, Failpoint, Maintenance, OpenError, SqliteOptions};
-use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 

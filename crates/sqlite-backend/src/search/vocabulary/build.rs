@@ -105,7 +105,8 @@ mod tests {
             rows.query_map([tenant], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).unwrap();
         let mut vocabulary = BTreeMap::<String, Vec<i64>>::new();
         for (part, terms) in rows.map(Result::unwrap) {
-            for (term, bits) in row::parse(&terms).map(Result::unwrap) {
+            for (term, written) in row::parse(&terms).map(Result::unwrap) {
+                let bits = row::bits(written).unwrap();
                 let shards = (0..64).filter(|bit| bits & (1 << bit) != 0).map(|bit| part * 64 + bit);
                 vocabulary.entry(term.to_owned()).or_default().extend(shards);
             }

@@ -63,12 +63,8 @@ impl<'a> Lookup<'a> {
     /// Returns the next shards that may have all of the terms, the latest messages first; of one part, and possibly none. `None` after
     /// the last part.
     pub(crate) fn next(&mut self) -> rusqlite::Result<Option<Vec<i64>>> {
-        let params = params![self.tenant, self.before];
-        let vocabulary: Option<i64> = self.parts.query_row(params, |row| row.get(0))?;
-        let of_outside = self.outside.last().map(|shard| part(*shard));
-        let Some(next) = vocabulary.max(of_outside) else { return Ok(None) };
+        let Some((next, bits)) = self.next_part()? else { return Ok(None) };
         self.before = next;
-        let bits = if vocabulary == Some(next) { self.read(next)? } else { 0 };
         let first = self.outside.partition_point(|shard| part(*shard) < next);
         let mut shards = self.outside.split_off(first);
         if let Some(set) = NonZeroU64::new(bits) {
@@ -84,44 +80,67 @@ impl<'a> Lookup<'a> {
         Ok(Some(shards))
     }
 
-    /// Returns the bits of the shards that may have all of the terms.
-    fn read(&mut self, part: i64) -> rusqlite::Result<u64> {
+    /// Returns the last part before [`before`](Self::before) that has a vocabulary or a shard outside of one, and the bits of the shards
+    /// that may have all of the terms.
+    fn next_part(&mut self) -> rusqlite::Result<Option<(i64, u64)>> {
+        // The numbers of a tenant alone in its store have no gap.
+        let adjacent = self.before - 1;
+        if let Some(bits) = self.read(adjacent)? {
+            return Ok(Some((adjacent, bits)));
+        }
+        let params = params![self.tenant, self.before];
+        let vocabulary: Option<i64> = self.parts.query_row(params, |row| row.get(0))?;
+        let of_outside = self.outside.last().map(|shard| part(*shard));
+        let Some(next) = vocabulary.max(of_outside) else { return Ok(None) };
+        let bits = if vocabulary == Some(next) { self.read(next)? } else { None };
+        Ok(Some((next, bits.unwrap_or(0))))
+    }
+
+    /// Returns the bits of the shards that may have all of the terms. `None` if no row can have one of the terms, as in a part
+    /// without a vocabulary.
+    fn read(&mut self, part: i64) -> rusqlite::Result<Option<u64>> {
         let mut bits = u64::MAX;
         for term in self.terms {
-            bits &= self.read_term(part, term)?;
+            let Some(found) = self.read_term(part, term)? else { return Ok(None) };
+            bits &= found;
             if bits == 0 {
                 break;
             }
         }
-        Ok(bits)
+        Ok(Some(bits))
     }
 
-    /// Returns the bits of the shards that may have a term.
-    fn read_term(&mut self, part: i64, term: &Term) -> rusqlite::Result<u64> {
+    /// Returns the bits of the shards that may have a term. `None` if no row can have it.
+    fn read_term(&mut self, part: i64, term: &Term) -> rusqlite::Result<Option<u64>> {
         let params = params![self.tenant, part, term.text];
-        let mut found = 0;
+        let mut found = None;
         let mut rows = self.covering.query(params)?;
-        let has_later = rows.next()?.map(|row| add_bits(row, term, &mut found)).transpose()? == Some(true);
-        if has_later || !term.is_prefix {
+        if let Some(row) = rows.next()? {
+            let has_later = add_bits(row, term, found.insert(0))?;
+            if has_later {
+                return Ok(found);
+            }
+        }
+        if !term.is_prefix {
             return Ok(found);
         }
         let mut rows = self.after.query(params)?;
         for _ in 1..MAX_ROWS {
             match rows.next()? {
-                Some(row) if !add_bits(row, term, &mut found)? => {}
+                Some(row) if !add_bits(row, term, found.get_or_insert(0))? => {}
                 _ => return Ok(found),
             }
         }
-        Ok(u64::MAX)
+        Ok(Some(u64::MAX))
     }
 }
 
 /// Adds the bits of the terms in a row that match a term. Returns whether the row has a term after those.
 fn add_bits(row: &Row<'_>, Term { is_prefix, text }: &Term, found: &mut u64) -> rusqlite::Result<bool> {
     for entry in row::parse(row::text(row, 0)?) {
-        let (term, bits) = entry?;
+        let (term, written) = entry?;
         if term == text || *is_prefix && term.starts_with(text) {
-            *found |= bits;
+            *found |= row::bits(written)?;
         } else if term > text.as_str() {
             return Ok(true);
         }
@@ -205,6 +224,24 @@ mod tests {
         // A last shard that is in a vocabulary.
         db.execute("UPDATE search_shards SET has_vocabulary = 1 WHERE shard = 200", []).unwrap();
         assert_eq!(found(&db, &[whole("x")]), [2, 3, 66]);
+    }
+
+    #[test]
+    fn a_lookup_finds_the_vocabularies_on_both_sides_of_a_gap() {
+        let db = empty();
+        // In the parts 0, 1, 3, 4 and 7; in the last one no row can have the term. Part 2 belongs to another tenant.
+        for (shard, text) in [(1, "m"), (64, "m"), (250, "m"), (256, "m"), (450, "z")] {
+            add_shard(&db, shard, "a", text, Some(0));
+        }
+        add_shard(&db, 130, "b", "m", Some(0));
+        while build(&db, Instant::now()).unwrap() {}
+        assert_eq!(found(&db, &[whole("m")]), [1, 64, 250, 256]);
+        assert_eq!(found(&db, &[prefix("m")]), [1, 64, 250, 256]);
+        assert_eq!(found(&db, &[prefix("z"), whole("z")]), [450]);
+        // A shard in the gap that is in no vocabulary.
+        add_shard(&db, 131, "a", "m", Some(0));
+        assert_eq!(found(&db, &[whole("m")]), [1, 64, 131, 250, 256]);
+        assert_eq!(found(&db, &[whole("a")]), [131]);
     }
 
     #[test]

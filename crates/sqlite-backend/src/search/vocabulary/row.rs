@@ -27,15 +27,20 @@ pub(super) struct Row {
     bytes: usize,
 }
 
-/// Returns the terms of a row, with their bits.
+/// Returns the terms of a row, each with its [`bits`] as they are written: a lookup needs those of one term only.
 ///
 /// # Errors
 /// They are damaged. The index is built again, as any damaged index is.
-pub(super) fn parse(terms: &str) -> impl Iterator<Item = rusqlite::Result<(&str, u64)>> {
-    terms.lines().map(|line| {
-        let (term, bits) = line.rsplit_once(' ').ok_or_else(damaged)?;
-        Ok((term, u64::from_str_radix(bits, 16).map_err(|_| damaged())?))
-    })
+pub(super) fn parse(terms: &str) -> impl Iterator<Item = rusqlite::Result<(&str, &str)>> {
+    terms.lines().map(|line| line.rsplit_once(' ').ok_or_else(damaged))
+}
+
+/// Returns the bits of a term.
+///
+/// # Errors
+/// They are damaged.
+pub(super) fn bits(written: &str) -> rusqlite::Result<u64> {
+    u64::from_str_radix(written, 16).map_err(|_| damaged())
 }
 
 /// Returns a text of a row.
@@ -52,8 +57,8 @@ impl Row {
     fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         let mut read = Self { row_pk: row.get(0)?, first: text(row, 1)?.to_owned(), ..Self::default() };
         for entry in parse(text(row, 2)?) {
-            let (term, bits) = entry?;
-            read.add(term, bits);
+            let (term, written) = entry?;
+            read.add(term, bits(written)?);
         }
         Ok(read)
     }
@@ -170,8 +175,12 @@ mod tests {
     fn terms_are_in_order_with_the_bits_of_their_shards() {
         let (_, rows) = written(&[("wave", 1 << 63), ("water", 1), ("wave", 0x1f)]);
         assert_eq!(rows, [("water".to_owned(), "water 1\nwave 800000000000001f\n".to_owned())]);
-        let terms: Vec<(&str, u64)> = parse(&rows[0].1).map(Result::unwrap).collect();
+        let terms: Vec<(&str, u64)> = parse(&rows[0].1)
+            .map(|entry| entry.and_then(|(term, written)| Ok((term, bits(written)?))))
+            .collect::<Result<_, _>>()
+            .unwrap();
         assert_eq!(terms, [("water", 1), ("wave", 0x8000_0000_0000_001f)]);
+        assert!(bits("1g").is_err() && parse("water").all(|entry| entry.is_err()));
     }
 
     #[test]
