@@ -22,7 +22,8 @@ const LENGTH: usize = 100;
 const ACTIVE: usize = 12;
 const PART: usize = 20;
 
-/// Two writers, so that one prepares a batch while the other commits. They take turns, so that the first messages of every store are the same.
+/// Two writers, so that one prepares a batch while the other commits. Each fills every other group
+/// of threads, so that the first messages of every store are nearly the same.
 const WRITERS: usize = 2;
 
 /// The file next to a filled store with the bytes of its contents.

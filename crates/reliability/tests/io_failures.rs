@@ -256,7 +256,7 @@ impl Scene {
 
     /// Asserts that the store accepts the next write after the fault, once its health is writable.
     async fn writes_again(&self, db: &Persistence, maintenance: &Maintenance) {
-        health_when(maintenance, |health| health.condition == Condition::Writable).await;
+        health_when(maintenance, LONG_TIMEOUT, |health| health.condition == Condition::Writable).await;
         self.add(db, "again").await.expect("it writes again");
     }
 

@@ -14,7 +14,7 @@ use throughline_sqlite::{Condition, SqliteOptions};
 /// How long a write is retried. The writes before and after the failure have to succeed in this time, also on a busy machine.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The longest time until the store reports a broken disk.
+/// The longest time until the store reports a broken disk, and until it accepts writes after the disk works again.
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +54,7 @@ async fn rel_5_store_reports_a_broken_disk_and_recovers() {
 
         faults.clear();
         let begun = Instant::now();
-        health_when(&maintenance, |health| health.condition == Condition::Writable).await;
+        health_when(&maintenance, SOON, |health| health.condition == Condition::Writable).await;
         add("again").await.unwrap();
         report.count(format!("ms until written again[{call:?}]"), begun.elapsed().as_millis());
         db.close().await.unwrap();

@@ -25,9 +25,12 @@ const MESSAGES: u64 = 3 * LIMIT / 2 / MESSAGE as u64;
 /// A write takes milliseconds, or seconds on a busy machine. A write that waits for the reader would never end.
 const BLOCKED: Duration = Duration::from_secs(10);
 
+/// The longest time until an alarm is raised or ended.
+const NOTICED: Duration = Duration::from_secs(60);
+
 /// Waits until the WAL is too long, or until it is not too long any more.
 async fn until_the_wal_is(too_long: bool, maintenance: &Maintenance) -> Health {
-    health_when(maintenance, |health| health.alarms.contains(&Alarm::WalTooLong) == too_long).await
+    health_when(maintenance, NOTICED, |health| health.alarms.contains(&Alarm::WalTooLong) == too_long).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

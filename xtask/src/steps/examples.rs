@@ -56,7 +56,8 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
 }
 
 /// Builds all of them. The quickstart as the README does: optimized, with the default features. The others in the
-/// profile and with the features for which the tests have compiled all dependencies; the step `features` checks each by itself.
+/// profile and with the features for which the tests have compiled all dependencies; a long run of the step `features`
+/// checks each by itself.
 fn build(workspace: &Workspace) -> Result<Vec<Example>> {
     let metadata = workspace.metadata();
     let declared = declared(metadata)?;

@@ -1,11 +1,11 @@
 //! `features`: every package that a user builds by itself, with every feature alone, with none, and with all.
 //!
 //! A workspace build chooses the features of all packages together, so a package that forgot to ask for one of a
-//! dependency still compiles there, and first fails for a user who enables that feature alone. Packages without features are checked
+//! dependency still compiles there, and first fails for a user who enables that feature alone. Libraries without features are checked
 //! alone for the same reason.
 //!
 //! The examples are checked together, because each by itself compiles most dependencies again: their procedural macros ask for different
-//! features of `syn`. A long run checks each by itself.
+//! features of `syn`. A long run checks each by itself, which finds a feature that only another example asks for.
 //!
 //! The libraries and the programs are checked side by side, each in a build folder of their own: a single check seldom keeps two
 //! processors busy, because their crates depend on each other in a row.
@@ -35,8 +35,9 @@ pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
     let folders = [metadata.target.clone(), metadata.target.join("xtask").join("features")];
     let parts = [("libraries", libraries), ("programs", programs)].into_iter().zip(folders).map(
         |((name, packages), folder)| {
-            let (together, alone): (Vec<_>, Vec<_>) =
-                packages.into_iter().partition(|package| is_example(package) && !workspace.is_long());
+            let (together, alone): (Vec<_>, Vec<_>) = packages
+                .into_iter()
+                .partition(|package| !workspace.is_long() && is_example(package, &workspace.folder(package)));
             let checks =
                 alone.into_iter().flat_map(calls).chain(call_together(&together)).map(|args| {
                     workspace.cargo(args).setting("CARGO_TARGET_DIR", &folder.display().to_string())
@@ -57,9 +58,9 @@ fn is_library(package: &Package) -> bool {
     package.is_published && !package.targets_of("lib").is_empty()
 }
 
-/// Whether it is an example with a manifest of its own, and without features.
-fn is_example(package: &Package) -> bool {
-    package.features.is_empty() && package.manifest.iter().any(|part| part == "examples")
+/// Whether the package in this folder of the workspace is an example with a manifest of its own, and without features.
+fn is_example(package: &Package, folder: &str) -> bool {
+    package.features.is_empty() && folder.starts_with("examples/")
 }
 
 /// The arguments of cargo for one check of several packages, if there are any.
@@ -149,7 +150,7 @@ mod tests {
             .metadata()
             .packages
             .iter()
-            .filter(|package| is_example(package))
+            .filter(|package| is_example(package, &workspace.folder(package)))
             .map(|package| &*package.name)
             .collect();
         let examples = [

@@ -88,7 +88,7 @@ impl Host {
 
     /// Waits until the store accepts writes again, and writes.
     pub(super) async fn recovers(&self, name: &str) {
-        health_when(&self.maintenance, |health| health.condition == Condition::Writable).await;
+        health_when(&self.maintenance, DEADLINE, |health| health.condition == Condition::Writable).await;
         self.add(name).await.unwrap();
         self.reads().await.unwrap();
     }

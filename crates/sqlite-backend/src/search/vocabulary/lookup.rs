@@ -5,7 +5,7 @@ use throughline_core::backend::search::Term;
 
 use super::{bit, part, row, shards_of};
 
-/// The rows in which a search looks for the terms with a prefix. A prefix of more terms is in most shards.
+/// The rows after the first one in which a search looks for the terms with a prefix. A prefix of more terms is in most shards.
 const MAX_ROWS: usize = 16;
 
 /// The row that can have a term, and after it the terms with it as their prefix.
@@ -16,7 +16,7 @@ const COVERING: &str = "SELECT terms FROM search_vocabulary \
 const AFTER: &str =
     "SELECT terms FROM search_vocabulary WHERE tenant = ?1 AND part = ?2 AND first > ?3 ORDER BY first";
 
-/// The shards of a tenant of which a search asks FTS5, whatever the vocabularies have.
+/// The shards of a tenant of which a search asks FTS5, whatever the vocabularies have. No shard but the last one of its tenant has `NULL`.
 const OUTSIDE: &str = "SELECT shard FROM search_shards INDEXED BY search_shards_without_vocabulary WHERE has_vocabulary <> 1 AND tenant = ?1 UNION \
     SELECT shard FROM (SELECT shard, has_vocabulary FROM search_shards WHERE tenant = ?1 ORDER BY first_pk DESC LIMIT 1) \
     WHERE has_vocabulary IS NULL ORDER BY shard";
@@ -24,7 +24,7 @@ const OUTSIDE: &str = "SELECT shard FROM search_shards INDEXED BY search_shards_
 /// The last vocabulary of a tenant before a part.
 const PART: &str = "SELECT max(part) FROM search_vocabulary WHERE tenant = ?1 AND part < ?2";
 
-/// The shards of a tenant between two that are in the vocabulary with all of their terms. Without `NOT INDEXED` SQLite reads all shards of the
+/// The shards of a tenant from one to another that are in the vocabulary with all of their terms. Without `NOT INDEXED` SQLite reads all shards of the
 /// tenant.
 const INSIDE: &str = "SELECT shard FROM search_shards NOT INDEXED WHERE shard BETWEEN ?2 AND ?3 AND tenant = ?1 AND has_vocabulary = 1";
 
@@ -46,6 +46,7 @@ pub(crate) struct Lookup<'a> {
 
 impl<'a> Lookup<'a> {
     pub(crate) fn new(db: &'a Connection, tenant: &'a str, terms: &'a [Term]) -> rusqlite::Result<Self> {
+        debug_assert!(!terms.is_empty(), "a query has a term");
         let outside =
             db.prepare_cached(OUTSIDE)?.query_map([tenant], |row| row.get(0))?.collect::<Result<_, _>>()?;
         Ok(Self {
@@ -125,7 +126,7 @@ impl<'a> Lookup<'a> {
             return Ok(found);
         }
         let mut rows = self.after.query(params)?;
-        for _ in 1..MAX_ROWS {
+        for _ in 0..MAX_ROWS {
             match rows.next()? {
                 Some(row) if !add_bits(row, term, found.get_or_insert(0))? => {}
                 _ => return Ok(found),
@@ -221,6 +222,9 @@ mod tests {
         db.execute(insert, params![1, "2"]).unwrap();
         assert_eq!(found(&db, &[whole("y")]), [1, 2, 3, 65, 66, 200]);
         assert_eq!(found(&db, &[whole("z")]), [2, 3, 66, 200]);
+        // Another tenant's shard, whose bit is set by damage.
+        db.execute("UPDATE search_shards SET has_vocabulary = 1 WHERE shard = 4", []).unwrap();
+        assert_eq!(found(&db, &[whole("y")]), [1, 2, 3, 65, 66, 200]);
         // A last shard that is in a vocabulary.
         db.execute("UPDATE search_shards SET has_vocabulary = 1 WHERE shard = 200", []).unwrap();
         assert_eq!(found(&db, &[whole("x")]), [2, 3, 66]);
@@ -229,18 +233,18 @@ mod tests {
     #[test]
     fn a_lookup_finds_the_vocabularies_on_both_sides_of_a_gap() {
         let db = empty();
-        // In the parts 0, 1, 3, 4 and 7; in the last one no row can have the term. Part 2 belongs to another tenant.
-        for (shard, text) in [(1, "m"), (64, "m"), (250, "m"), (256, "m"), (450, "z")] {
+        // In the parts 0, 1, 3, 4, 5 and 7; in the last one no row can have the term. Part 2 belongs to another tenant.
+        for (shard, text) in [(1, "m"), (64, "m"), (250, "m"), (256, "m"), (330, "m"), (450, "z")] {
             add_shard(&db, shard, "a", text, Some(0));
         }
         add_shard(&db, 130, "b", "m", Some(0));
         while build(&db, Instant::now()).unwrap() {}
-        assert_eq!(found(&db, &[whole("m")]), [1, 64, 250, 256]);
-        assert_eq!(found(&db, &[prefix("m")]), [1, 64, 250, 256]);
+        assert_eq!(found(&db, &[whole("m")]), [1, 64, 250, 256, 330]);
+        assert_eq!(found(&db, &[prefix("m")]), [1, 64, 250, 256, 330]);
         assert_eq!(found(&db, &[prefix("z"), whole("z")]), [450]);
         // A shard in the gap that is in no vocabulary.
         add_shard(&db, 131, "a", "m", Some(0));
-        assert_eq!(found(&db, &[whole("m")]), [1, 64, 131, 250, 256]);
+        assert_eq!(found(&db, &[whole("m")]), [1, 64, 131, 250, 256, 330]);
         assert_eq!(found(&db, &[whole("a")]), [131]);
     }
 
@@ -299,17 +303,34 @@ mod tests {
     }
 
     #[test]
+    fn the_rows_of_another_tenant_do_not_end_the_search_for_a_prefix() {
+        let db = empty();
+        for shard in [1, 2] {
+            add_shard(&db, shard, "a", "x", Some(1));
+        }
+        let insert = "INSERT INTO search_vocabulary (tenant, part, first, terms) VALUES (?1, 0, ?2, ?3)";
+        for (tenant, first, terms) in
+            [("a", "wa", "wa 2\nwb 2\n"), ("b", "wc", "wc 1\nx 1\n"), ("a", "wd", "wd 4\n")]
+        {
+            db.execute(insert, [tenant, first, terms]).unwrap();
+        }
+        assert_eq!(found(&db, &[prefix("w")]), [1, 2]);
+    }
+
+    #[test]
     fn a_prefix_of_terms_in_many_rows_may_match_in_every_shard() {
         let db = empty();
         for shard in [1, 2] {
             add_shard(&db, shard, "a", "x", Some(1));
         }
-        for n in 0..=MAX_ROWS {
-            let term = format!("w{n:02}");
+        let add = |n: usize| {
             let insert =
                 "INSERT INTO search_vocabulary (tenant, part, first, terms) VALUES ('a', 0, ?1, ?1 || ' 2')";
-            db.execute(insert, [term]).unwrap();
-        }
+            db.execute(insert, [format!("w{n:02}")]).unwrap();
+        };
+        (0..MAX_ROWS - 1).for_each(add);
+        assert_eq!(found(&db, &[prefix("w")]), [1]);
+        (MAX_ROWS - 1..=MAX_ROWS).for_each(add);
         assert_eq!(found(&db, &[prefix("w")]), [1, 2]);
         assert_eq!(found(&db, &[prefix("w0")]), [1]);
         assert_eq!(found(&db, &[whole("w16")]), [1]);
