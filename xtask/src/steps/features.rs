@@ -35,13 +35,9 @@ pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
     let folders = [metadata.target.clone(), metadata.target.join("xtask").join("features")];
     let parts = [("libraries", libraries), ("programs", programs)].into_iter().zip(folders).map(
         |((name, packages), folder)| {
-            let (together, alone): (Vec<_>, Vec<_>) = packages
+            let checks = checks(workspace, &packages)
                 .into_iter()
-                .partition(|package| !workspace.is_long() && is_example(package, &workspace.folder(package)));
-            let checks =
-                alone.into_iter().flat_map(calls).chain(call_together(&together)).map(|args| {
-                    workspace.cargo(args).setting("CARGO_TARGET_DIR", &folder.display().to_string())
-                });
+                .map(|args| workspace.cargo(args).setting("CARGO_TARGET_DIR", &folder.display().to_string()));
             Part::of_all(name, checks.collect())
         },
     );
@@ -56,6 +52,14 @@ pub(super) fn run(workspace: &Workspace, _: &mut Skips) -> Result {
 /// Whether it is a library of the framework. The others use them: examples, the command, and the package for Python.
 fn is_library(package: &Package) -> bool {
     package.is_published && !package.targets_of("lib").is_empty()
+}
+
+/// The arguments of cargo for every check of these packages.
+fn checks(workspace: &Workspace, packages: &[&Package]) -> Vec<Vec<String>> {
+    let (together, alone): (Vec<&Package>, Vec<_>) = packages
+        .iter()
+        .partition(|package| !workspace.is_long() && is_example(package, &workspace.folder(package)));
+    alone.into_iter().flat_map(calls).chain(call_together(&together)).collect()
 }
 
 /// Whether the package in this folder of the workspace is an example with a manifest of its own, and without features.
@@ -140,28 +144,17 @@ mod tests {
     }
 
     #[test]
-    fn examples_are_checked_together() {
-        let [a, b] = ["a", "b"].map(|name| Package { name: name.into(), ..Package::default() });
-        let together = call_together(&[&a, &b]).map(|args| args.join(" "));
-        assert_eq!(together.as_deref(), Some("check --package a --package b"));
-        assert_eq!(call_together(&[]), None);
-        let workspace = Workspace::find(false).expect("the workspace of this test");
-        let found: Vec<_> = workspace
-            .metadata()
-            .packages
-            .iter()
-            .filter(|package| is_example(package, &workspace.folder(package)))
-            .map(|package| &*package.name)
-            .collect();
-        let examples = [
-            "catalog",
-            "custom_backend",
-            "many_hosts",
-            "production_stack",
-            "pseudonymizer",
-            "serve",
-            "template_layer",
-        ];
-        assert_eq!(found, examples);
+    fn examples_are_checked_together_unless_the_run_is_long() {
+        let checked = |is_long| {
+            let workspace = Workspace::find(is_long).expect("the workspace of this test");
+            let named = |name: &&Package| ["catalog", "serve", "throughline-mirror"].contains(&&*name.name);
+            let packages: Vec<_> = workspace.metadata().packages.iter().filter(named).collect();
+            checks(&workspace, &packages).iter().map(|args| args.join(" ")).collect::<Vec<_>>()
+        };
+        let together = ["check --package throughline-mirror", "check --package catalog --package serve"];
+        assert_eq!(checked(false), together);
+        let alone =
+            ["check --package catalog", "check --package serve", "check --package throughline-mirror"];
+        assert_eq!(checked(true), alone);
     }
 }

@@ -8,11 +8,11 @@ use super::{bit, part, row, shards_of};
 /// The rows after the first one in which a search looks for the terms with a prefix. A prefix of more terms is in most shards.
 const MAX_ROWS: usize = 16;
 
-/// The row that can have a term, and after it the terms with it as their prefix.
+/// The only row that can have a term. The terms that begin with it come next in that row, and go on in the rows after it.
 const COVERING: &str = "SELECT terms FROM search_vocabulary \
     WHERE tenant = ?1 AND part = ?2 AND first <= ?3 ORDER BY first DESC LIMIT 1";
 
-/// The rows after that one.
+/// The rows after it.
 const AFTER: &str =
     "SELECT terms FROM search_vocabulary WHERE tenant = ?1 AND part = ?2 AND first > ?3 ORDER BY first";
 
@@ -84,7 +84,7 @@ impl<'a> Lookup<'a> {
     /// Returns the last part before [`before`](Self::before) that has a vocabulary or a shard outside of one, and the bits of the shards
     /// that may have all of the terms.
     fn next_part(&mut self) -> rusqlite::Result<Option<(i64, u64)>> {
-        // The numbers of a tenant alone in its store have no gap.
+        // The vocabularies of a tenant that is alone in its store have consecutive numbers, so this finds the next one with one seek.
         let adjacent = self.before - 1;
         if let Some(bits) = self.read(adjacent)? {
             return Ok(Some((adjacent, bits)));
@@ -93,7 +93,8 @@ impl<'a> Lookup<'a> {
         let vocabulary: Option<i64> = self.parts.query_row(params, |row| row.get(0))?;
         let of_outside = self.outside.last().map(|shard| part(*shard));
         let Some(next) = vocabulary.max(of_outside) else { return Ok(None) };
-        let bits = if vocabulary == Some(next) { self.read(next)? } else { None };
+        let is_new = vocabulary == Some(next) && next != adjacent;
+        let bits = if is_new { self.read(next)? } else { None };
         Ok(Some((next, bits.unwrap_or(0))))
     }
 
