@@ -234,6 +234,8 @@ fn meaning(code: &str) -> (ErrorKind, Reach, bool) {
         "57014" => (Timeout, Transaction, false),
         // A cached plan for a former shape of the table.
         "0A000" => (Internal, Connection, true),
+        // A pooler that keeps no prepared statements: the next transaction finds that out.
+        "26000" | "42P05" => (Unavailable, Connection, true),
         // A primary that became a standby, or an idle transaction that timed out.
         "25006" | "25P03" => (Unavailable, Connection, true),
         "25P02" => (Internal, Transaction, false),
@@ -279,12 +281,14 @@ mod tests {
             ("25006", Unavailable, Connection, true),
             ("25P02", Internal, Transaction, false),
             ("25P03", Unavailable, Connection, true),
+            ("26000", Unavailable, Connection, true),
             ("28P01", Denied, Connection, false),
             ("3D000", Unavailable, Connection, false),
             ("40001", Busy, Transaction, true),
             ("40003", Unavailable, Connection, false),
             ("40P01", Busy, Transaction, true),
             ("42501", Denied, Transaction, false),
+            ("42P05", Unavailable, Connection, true),
             ("42P01", Internal, Transaction, false),
             ("53100", StorageFull, Transaction, false),
             ("53200", Overloaded, Operation, false),

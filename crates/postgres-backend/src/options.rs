@@ -10,7 +10,7 @@ use throughline_core::{IndexedMetadata, backend::search::Tokenizer};
 
 use crate::{
     OpenError, PostgresBackend, PostgresReader, engine::Engine, hosts, metadata_index::NamesCache, open,
-    servers::Servers,
+    servers::Servers, transaction::FORGET_NAMES,
 };
 
 /// Options to open a store in Postgres. The defaults fit a host with a few dozen concurrent tasks.
@@ -66,7 +66,7 @@ const OF_EVERY_SESSION: [(&str, &str); 3] = [
 ];
 
 /// The number of statements that a connection keeps prepared: more than all the shapes that the store uses.
-const STATEMENTS: usize = 500;
+pub(crate) const STATEMENTS: usize = 500;
 
 const ROW_SECURITY: &str = "row_security";
 const READ_ONLY: &str = "default_transaction_read_only";
@@ -169,10 +169,11 @@ impl PostgresOptions {
         self
     }
 
-    /// Declares that the server is behind PgBouncer, in transaction mode or session mode. The store then keeps no
-    /// prepared statements, applies every setting per transaction, and checks in each transaction that its server
-    /// is the primary. It polls for commits of other processes once a second, unless [`listen_at`](Self::listen_at)
-    /// names the server itself.
+    /// Declares that the server is behind PgBouncer, in transaction mode or session mode. The store then
+    /// applies every setting per transaction, and checks in each transaction that its server is the primary. It keeps
+    /// prepared statements only if the pooler does, as PgBouncer 1.22 or newer with `max_prepared_statements` above 0:
+    /// [`open`](Self::open) finds that out. It polls for commits of other processes once a second, unless
+    /// [`listen_at`](Self::listen_at) names the server itself.
     ///
     /// A call also waits, for [`wait_limit`](Self::wait_limit), for a server connection and for a primary. Without
     /// a connection it fails as `Overloaded`; if it met a standby or a replaced primary, it fails as `Unavailable`.
@@ -355,7 +356,7 @@ impl PostgresOptions {
     ) -> Result<Settings, OpenError> {
         let adjusted = |host: PgConnectOptions| {
             if self.pgbouncer {
-                host.statement_cache_capacity(0).extra_float_digits(None)
+                host.extra_float_digits(None)
             } else {
                 host.statement_cache_capacity(STATEMENTS).options(OF_EVERY_SESSION).options([
                     (READ_ONLY, on_or_off(access == Access::ReadOnly)),
@@ -435,6 +436,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Behind a pooler that keeps no prepared statements, the SQL that removes those of the former user of a server connection.
+    pub(crate) fn forget_names(&self) -> &'static str {
+        if self.options.pgbouncer && !self.servers.keep_statements() { FORGET_NAMES } else { "" }
+    }
+
     /// The settings of a reader's session, or with `LOCAL ` of its transaction.
     pub(crate) fn of_reader(&self, local: &str) -> String {
         format!("SET {local}{ROW_SECURITY} = {}; ", on_or_off(self.options.row_security))

@@ -21,7 +21,7 @@ use sqlx::{
 use throughline_core::Position;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{OpenError, error::Failure, pooler::Refusal, rows::counter};
+use crate::{OpenError, error::Failure, options::STATEMENTS, pooler::Refusal, rows::counter};
 
 /// How long to wait for the other hosts after a primary was found: one of them may have been promoted since.
 const GRACE: Duration = Duration::from_secs(1);
@@ -37,6 +37,8 @@ pub(crate) struct Servers {
     /// Whether the hosts are poolers. Then a connection says nothing about the server, and each transaction checks
     /// it.
     are_poolers: bool,
+    /// Whether the poolers keep the prepared statements of their clients.
+    keep_statements: AtomicBool,
     seen: Mutex<Seen>,
 }
 
@@ -171,7 +173,27 @@ impl Seen {
 
 impl Servers {
     pub(crate) fn new(hosts: Vec<PgConnectOptions>, are_poolers: bool) -> Arc<Self> {
-        Arc::new(Self { hosts, are_poolers, seen: Mutex::default() })
+        Arc::new(Self { hosts, are_poolers, keep_statements: AtomicBool::new(false), seen: Mutex::default() })
+    }
+
+    /// Returns whether the poolers keep the prepared statements of their clients.
+    pub(crate) fn keep_statements(&self) -> bool {
+        self.keep_statements.load(Ordering::Relaxed)
+    }
+
+    /// Records whether they do. Connections that are made from now on cache statements, or do not.
+    pub(crate) fn set_keep_statements(&self, keep: bool) {
+        self.keep_statements.store(keep, Ordering::Relaxed);
+    }
+
+    /// Returns the options for a connection to a host.
+    fn options(&self, host: usize) -> PgConnectOptions {
+        let options = self.hosts[host].clone();
+        match self.are_poolers {
+            true if self.keep_statements() => options.statement_cache_capacity(STATEMENTS),
+            true => options.statement_cache_capacity(0),
+            false => options,
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -276,7 +298,7 @@ impl Servers {
 
     /// Connects to the only pooler. Each transaction checks the server behind it.
     async fn connect_to_pooler(&self, limit: Duration) -> Result<Connected, NoServer> {
-        let connecting = timeout(limit, PgConnection::connect_with(&self.hosts[0])).await;
+        let connecting = timeout(limit, PgConnection::connect_with(&self.options(0))).await;
         let connection = connecting.map_err(|_| NoServer::Silent)??;
         Ok(Connected { connection, timeline: self.seen().timeline })
     }
@@ -309,7 +331,7 @@ impl Servers {
         seen: Position,
         waits: &AtomicBool,
     ) -> Result<(PgConnection, Look), NoServer> {
-        let mut connection = PgConnection::connect_with(&self.hosts[host]).await?;
+        let mut connection = PgConnection::connect_with(&self.options(host)).await?;
         waits.store(true, Ordering::Relaxed);
         // A simple query: a pooler may use another connection for the second step of a prepared one.
         let row = sqlx::raw_sql(LOOK).fetch_one(&mut connection).await?;

@@ -6,12 +6,13 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use tokio::time::timeout;
 
 use crate::{
     error::{Failure, damaged},
     options::Settings,
+    pooler::names_are_passed_on,
     row_security::Reach,
     servers::{LOOK, NoServer, Seen},
     writer::in_time,
@@ -74,11 +75,11 @@ pub(crate) async fn begin(
         let first = if is_optional { of.begin().into() } else { format!("{}{reach}", of.begin()).into() };
         return Ok(Begun { first, is_optional, timeline: None });
     }
-    let before = settings.servers.before();
-    let sql = behind_pooler(settings, of, &reach, before);
+    let pooled = BehindPooler::new(settings);
+    let sql = pooled.begin(settings, of, &reach);
     let asked = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(db)).await;
     let row = asked.map_err(|_| Failure::from(NoServer::Waiting))?.map_err(NoServer::of_begin)?;
-    let timeline = settings.servers.admit(&row, before)?;
+    let timeline = pooled.admit(settings, &row)?;
     Ok(Begun { first: "".into(), is_optional: false, timeline: Some(timeline) })
 }
 
@@ -111,27 +112,62 @@ pub(crate) async fn begin_with(
         let rows = in_time(settings.options.answer_limit + settings.options.wait_limit, asked).await?;
         return Ok(BegunWith { rows, timeline: None });
     }
-    let before = settings.servers.before();
-    let sql = format!("{}{statements}", behind_pooler(settings, of, &reach, before));
+    let pooled = BehindPooler::new(settings);
+    let sql = format!("{}{statements}", pooled.begin(settings, of, &reach));
     let asked = timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(db)).await;
     let rows = asked.map_err(|_| Failure::from(NoServer::Waiting))?.map_err(NoServer::of_begin)?;
     let state = rows.first().ok_or_else(|| damaged("the state of the server".to_owned()))?;
-    let timeline = settings.servers.admit(state, before)?;
+    let timeline = pooled.admit(settings, state)?;
     Ok(BegunWith { rows, timeline: Some(timeline) })
 }
 
-/// Returns the beginning of a transaction behind a pooler: its settings, and the state of the server in its first row.
-fn behind_pooler(settings: &Settings, of: Of, reach: &str, before: Seen) -> String {
-    let settings_of_it = match of {
-        Of::Writes => settings.of_writer("LOCAL "),
-        Of::Reads => settings.of_reader("LOCAL "),
-    };
-    // The driver names its statements even without a cache. The former user of the server connection may have left
-    // statements with the same names.
-    let position = if before.knows_the_store() {
-        ", (SELECT position FROM throughline.store WHERE id = 1) AS position"
-    } else {
-        ""
-    };
-    format!("{}DEALLOCATE ALL; {settings_of_it}{LOOK}{position}; {reach}", of.begin())
+/// The state of a store behind a pooler before a transaction begins.
+#[derive(Debug, Clone, Copy)]
+struct BehindPooler {
+    before: Seen,
+    /// Whether the pooler keeps the prepared statements of its clients.
+    keeps_statements: bool,
 }
+
+impl BehindPooler {
+    fn new(settings: &Settings) -> Self {
+        Self { before: settings.servers.before(), keeps_statements: settings.servers.keep_statements() }
+    }
+
+    /// Returns the beginning of a transaction: its settings, and the state of the server in its first row.
+    fn begin(self, settings: &Settings, of: Of, reach: &str) -> String {
+        let settings_of_it = match of {
+            Of::Writes => settings.of_writer("LOCAL "),
+            Of::Reads => settings.of_reader("LOCAL "),
+        };
+        let position = if self.before.knows_the_store() {
+            ", (SELECT position FROM throughline.store WHERE id = 1) AS position"
+        } else {
+            ""
+        };
+        let (forget, passed_on) = if self.keeps_statements {
+            ("", concat!(", ", names_are_passed_on!(), " AS passed_on"))
+        } else {
+            (FORGET_NAMES, "")
+        };
+        format!("{}{forget}{settings_of_it}{LOOK}{position}{passed_on}; {reach}", of.begin())
+    }
+
+    /// Returns the timeline of the server.
+    ///
+    /// # Errors
+    /// Returns an error if the server is not the primary. Also if the pooler no longer keeps statements: another client of this server
+    /// connection may have prepared a statement with a name that this client has for another one.
+    fn admit(self, settings: &Settings, row: &PgRow) -> Result<u32, Failure> {
+        if self.keeps_statements && row.try_get("passed_on")? {
+            tracing::warn!("the pooler passes the names of prepared statements on: they are no longer kept");
+            settings.servers.set_keep_statements(false);
+            return Err(Failure::lost());
+        }
+        Ok(settings.servers.admit(row, self.before)?)
+    }
+}
+
+/// Removes the statements that the former user of the server connection may have left with the names of the driver, if the pooler
+/// passes them on. The driver names its statements even without a cache.
+pub(crate) const FORGET_NAMES: &str = "DEALLOCATE ALL; ";

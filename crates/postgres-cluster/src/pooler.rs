@@ -2,6 +2,7 @@ use std::{
     env, fs,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use crate::{
@@ -52,6 +53,14 @@ impl Pooler {
     #[must_use]
     pub fn is_installed() -> bool {
         program().is_some()
+    }
+
+    /// Returns whether the installed PgBouncer can keep the prepared statements of its clients, and notices when a client removes
+    /// them: version 1.22 or newer.
+    #[must_use]
+    pub fn can_keep_statements() -> bool {
+        let run = program().and_then(|program| Command::new(program).arg("--version").output().ok());
+        run.is_some_and(|run| version(&String::from_utf8_lossy(&run.stdout)) >= Some((1, 22)))
     }
 
     /// Starts a PgBouncer for the role of a cluster, with these settings of `pgbouncer.ini`. Its mode is
@@ -118,18 +127,32 @@ impl Pooler {
         self.server.start()
     }
 
+    /// Changes a setting while it runs. It applies the setting soon after that.
+    ///
+    /// # Errors
+    /// Returns [`StartError`] if it does not run, or its settings cannot be written.
+    pub fn set(&self, name: &str, value: &str) -> Result<(), StartError> {
+        self.reconfigure(|before| format!("{before}\n{name} = {value}"))
+    }
+
     /// Redirects it to another server. It reconnects every server connection that is not in a transaction.
     ///
     /// # Errors
     /// Returns [`StartError`] if it does not run, or its settings cannot be written.
     pub fn route_to(&self, cluster: &Cluster) -> Result<(), StartError> {
+        self.reconfigure(|before| {
+            let lines = before.lines().map(|line| match line.starts_with("* = ") {
+                true => route_line(cluster),
+                false => line.to_owned(),
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    fn reconfigure(&self, change: impl FnOnce(&str) -> String) -> Result<(), StartError> {
         let ini = self.folder.join("pgbouncer.ini");
         let before = fs::read_to_string(&ini).map_err(StartError::io("pgbouncer.ini"))?;
-        let lines: Vec<String> = before
-            .lines()
-            .map(|line| if line.starts_with("* = ") { route_line(cluster) } else { line.to_owned() })
-            .collect();
-        fs::write(&ini, lines.join("\n")).map_err(StartError::io("pgbouncer.ini"))?;
+        fs::write(&ini, change(&before)).map_err(StartError::io("pgbouncer.ini"))?;
         self.server.signal("HUP").map(drop)
     }
 }
@@ -158,8 +181,29 @@ fn configured(
     lines.join("\n")
 }
 
+/// Returns the version in the output of `pgbouncer --version`.
+fn version(output: &str) -> Option<(u32, u32)> {
+    let number = output.lines().next()?.strip_prefix("PgBouncer ")?;
+    let (major, rest) = number.split_once('.')?;
+    Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
+}
+
 fn program() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain([PathBuf::from(PACKAGED)]);
     folders.map(|folder| folder.join(PROGRAM)).find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn version_is_read_from_the_first_line() {
+        assert_eq!(version("PgBouncer 1.24.1\nlibevent 2.1.12-stable\n"), Some((1, 24)));
+        assert_eq!(version("PgBouncer 1.18.0"), Some((1, 18)));
+        for other in ["", "pgbouncer 1.24.1", "PgBouncer one.two", "PgBouncer 1"] {
+            assert_eq!(version(other), None, "{other}");
+        }
+    }
 }

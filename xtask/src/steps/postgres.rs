@@ -1,4 +1,4 @@
-//! A PostgreSQL for the tests: found or installed, and started for as long as a step lasts.
+//! A PostgreSQL and a PgBouncer for the tests: found or installed, and started for as long as a step lasts.
 
 use std::fs;
 use std::path::Path;
@@ -17,6 +17,12 @@ const PACKAGES: [&str; 1] = ["postgresql"];
 /// The Debian packages with a pooler.
 const POOLER_PACKAGES: [&str; 1] = ["pgbouncer"];
 
+/// The Debian packages that compile a pooler.
+const POOLER_BUILD_PACKAGES: [&str; 5] = ["gcc", "libc6-dev", "libevent-dev", "make", "pkgconf"];
+
+/// Compiles a pooler that keeps prepared statements, for a distribution whose package is older.
+const BUILD_POOLER: &str = include_str!("pgbouncer.sh");
+
 /// The configuration that stops Debian's packages from creating a permanent cluster. The tests do not use one.
 const NO_CLUSTER: (&str, &str) =
     ("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n");
@@ -34,22 +40,19 @@ pub(super) fn serve(workspace: &Workspace, skips: &mut Skips) -> Result<Option<C
 
 /// A PgBouncer before it, of few connections; none, and a skip, where there is none.
 pub(super) fn pool(workspace: &Workspace, skips: &mut Skips, cluster: &Cluster) -> Result<Option<Pooler>> {
-    match pooler(workspace) {
-        Ok(()) => Ok(Some(Pooler::start(cluster, &[("default_pool_size", "6")])?)),
-        Err(why) => {
-            skips.add(BEHIND_POOLER, why.to_string());
-            Ok(None)
-        }
-    }
+    want_pooler(workspace, skips);
+    Pooler::is_installed()
+        .then(|| Pooler::start(cluster, &[("default_pool_size", "6")]))
+        .transpose()
+        .map_err(Into::into)
 }
 
-/// The name of the skip where there is no PgBouncer.
-const BEHIND_POOLER: &str = "the Postgres backend behind PgBouncer";
-
-/// Installs PgBouncer where it is missing; the tests that need it skip themselves where that cannot be done.
+/// Installs PgBouncer where it is missing or older than 1.22; the tests that need it skip themselves where that cannot be done.
 pub(super) fn want_pooler(workspace: &Workspace, skips: &mut Skips) {
     if let Err(why) = pooler(workspace) {
-        skips.add(BEHIND_POOLER, why.to_string());
+        skips.add("the Postgres backend behind PgBouncer", why.to_string());
+    } else if let Err(why) = newer_pooler(workspace) {
+        skips.add("prepared statements behind PgBouncer", why.to_string());
     }
 }
 
@@ -83,6 +86,21 @@ pub(crate) fn installation(workspace: &Workspace) -> Result<Installation> {
 fn pooler(workspace: &Workspace) -> Result {
     let find = || Pooler::is_installed().then_some(());
     provided("PgBouncer", find, || tools::debian(workspace, "PgBouncer", &POOLER_PACKAGES))
+}
+
+/// PgBouncer 1.22 or newer, compiled where it is missing and can be.
+fn newer_pooler(workspace: &Workspace) -> Result {
+    let find = || Pooler::can_keep_statements().then_some(());
+    let name = "PgBouncer 1.22 or newer";
+    provided(name, find, || {
+        tools::debian(workspace, name, &POOLER_BUILD_PACKAGES)?;
+        let folder = workspace.metadata().target.join("pgbouncer");
+        fs::create_dir_all(&folder)?;
+        let script = folder.join("build.sh");
+        fs::write(&script, BUILD_POOLER)?;
+        let [script, folder] = [&script, &folder].map(|path| path.as_os_str());
+        workspace.program("sh").args([script, folder]).limit(tools::COMPILATION).run()
+    })
 }
 
 /// The result of `find`, after an installation if the first search finds nothing.

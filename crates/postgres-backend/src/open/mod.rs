@@ -14,7 +14,7 @@ pub(crate) use self::{fingerprint_key::StoreKey, read_only::examine};
 use crate::{
     metadata_index,
     options::{MARK, Settings},
-    pooler::Refusal,
+    pooler::{self, Refusal},
     search,
     servers::NoServer,
     warnings,
@@ -36,7 +36,12 @@ pub(crate) async fn open(settings: &Settings) -> Result<Opened, OpenError> {
         return Err(OpenError::LogsDisabled);
     }
     let mut db = settings.servers.connect(settings.options.answer_limit).await?.connection;
-    expect_durability(&in_time(settings, look(&mut db, settings.options.pgbouncer)).await?)?;
+    let examined = async {
+        let row = look(&mut db, settings.options.pgbouncer).await?;
+        learn_statements(settings, &mut db).await?;
+        Ok(row)
+    };
+    expect_durability(&in_time(settings, examined).await?)?;
     migration::migrate(&mut db, settings.options.partitions, settings.options.row_security).await?;
     // Removes the rows of writers that ended long ago.
     sqlx::raw_sql(
@@ -88,6 +93,14 @@ async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<PgRow, OpenError
         return Err(OpenError::Encoding { encoding });
     }
     Ok(row)
+}
+
+/// Finds out whether the pooler keeps prepared statements.
+async fn learn_statements(settings: &Settings, db: &mut PgConnection) -> Result<(), OpenError> {
+    if settings.options.pgbouncer {
+        settings.servers.set_keep_statements(pooler::keeps_statements(db).await?);
+    }
+    Ok(())
 }
 
 /// Refuses a server that would acknowledge commits before they are durable.

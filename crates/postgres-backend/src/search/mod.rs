@@ -110,10 +110,8 @@ async fn step(
 /// Returns whether there is an index, or a remainder of one.
 pub(crate) async fn is_there(settings: &Settings, db: &mut PgConnection) -> sqlx::Result<bool> {
     let reach = if settings.options.row_security { Reach::Store.statement() } else { String::new() };
-    // Behind a pooler, the former user of the server connection may have left prepared statements with the driver's
-    // names.
-    let names = if settings.options.pgbouncer { "DEALLOCATE ALL; " } else { "" };
-    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {names}{reach}");
+    let forget = settings.forget_names();
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {forget}{reach}");
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await?;
     let state = State::read(&mut *db).await?;
     let has_words = "SELECT EXISTS (SELECT 1 FROM throughline.search)";

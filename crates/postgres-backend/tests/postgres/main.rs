@@ -12,6 +12,7 @@ mod minted;
 mod open;
 mod outcomes;
 mod pooler;
+mod pooler_statements;
 mod read_only;
 mod repair;
 mod replica;

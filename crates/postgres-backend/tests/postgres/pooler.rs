@@ -13,15 +13,15 @@ use throughline_postgres_cluster::{Cluster, Installation, Pooler};
 
 use crate::{settings::SETTINGS, support::everything};
 
-struct Scene {
-    cluster: Cluster,
-    pooler: Pooler,
+pub(crate) struct Scene {
+    pub(crate) cluster: Cluster,
+    pub(crate) pooler: Pooler,
 }
 
 impl Scene {
     /// Returns `None` and prints a notice if PostgreSQL or PgBouncer is not installed.
     #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
-    fn start(settings: &[(&str, &str)]) -> Option<Self> {
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Option<Self> {
         let Some(installation) = Installation::find() else {
             println!(
                 "SKIPPED: the Postgres backend behind PgBouncer (PostgreSQL 15 or newer is not installed)"
@@ -37,16 +37,16 @@ impl Scene {
         Some(Self { cluster, pooler })
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.cluster.url_at(&self.pooler.address(), "postgres")
     }
 
-    async fn open(&self, options: PostgresOptions) -> Persistence {
+    pub(crate) async fn open(&self, options: PostgresOptions) -> Persistence {
         built(options.pgbouncer().open(&self.url()).await.unwrap())
     }
 
     /// Connects a client other than the store.
-    async fn connect(&self) -> PgConnection {
+    pub(crate) async fn connect(&self) -> PgConnection {
         let options: PgConnectOptions = self.url().parse().unwrap();
         PgConnection::connect_with(&options.extra_float_digits(None)).await.unwrap()
     }
@@ -97,9 +97,22 @@ async fn wrong_pooler_settings_are_named_in_the_error() {
 /// Several hosts share a pool that assigns another connection to each transaction.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_behind_one_pool_write_and_read_under_every_setting_of_the_role() {
+    hosts_under_every_setting(&[]).await;
+}
+
+/// The hosts of the test before, behind a PgBouncer that keeps no prepared statements. An older one keeps none anyway.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_behind_a_pool_without_prepared_statements_write_and_read_under_every_setting() {
+    if Pooler::can_keep_statements() {
+        hosts_under_every_setting(&[("max_prepared_statements", "0")]).await;
+    }
+}
+
+async fn hosts_under_every_setting(pool: &[(&str, &str)]) {
     const HOSTS: usize = 3;
     const ROUNDS: usize = 6;
-    let Some(scene) = Scene::start(&[("default_pool_size", "4")]) else { return };
+    let pool: Vec<_> = [("default_pool_size", "4")].into_iter().chain(pool.iter().copied()).collect();
+    let Some(scene) = Scene::start(&pool) else { return };
     for (number, setting) in SETTINGS.iter().enumerate() {
         let name = format!("d{number}");
         scene.cluster.run("postgres", &format!("CREATE DATABASE {name}")).unwrap();
