@@ -31,6 +31,8 @@ struct Contender {
 
 pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Failure> {
     let pooler = Pooler::start(cluster, &[])?;
+    let kept = if Pooler::can_keep_statements() { "keeps" } else { "does not keep" };
+    println!("PgBouncer {kept} prepared statements");
     cluster.run("postgres", "CREATE ROLE bench LOGIN PASSWORD 'p'")?;
     let mut contenders = Vec::new();
     for name in ["direct", "row_security", "pgbouncer"] {

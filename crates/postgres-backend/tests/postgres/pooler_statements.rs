@@ -69,7 +69,7 @@ async fn statements_of_several_hosts_stay_prepared_under_names_of_the_pooler() {
     );
 }
 
-/// Without the look at the names, the statement of another client would run in the place of one of the store.
+/// If the store did not look at the names, it would execute the statement of another client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statement_of_another_client_with_the_same_name_is_never_executed() {
     let Some(scene) = start() else { return };
@@ -110,13 +110,13 @@ async fn pooler_that_stops_to_keep_statements_is_noticed_once() {
         let server = sqlx::raw_sql("SELECT pg_backend_pid() AS pid").fetch_one(&mut client).await.unwrap();
         servers.insert(server.get::<i32, _>("pid"));
     }
-    assert_eq!(servers.len(), 1, "a transaction that is given up costs the pooler its server connection");
+    assert_eq!(servers.len(), 1, "a lost transaction costs the pooler its server connection");
     let expected =
         ["first", "second", "first", "second", "first", "second", "first", "second", "x", "x", "x", "x"];
     assert_eq!(texts(&hosts[1]).await, expected);
 }
 
-/// Tells the pooler to keep no statements, and waits until it has applied the setting.
+/// Makes the pooler keep no statements, and waits until it has applied the setting.
 async fn keep_no_more(scene: &Scene) {
     scene.pooler.set("max_prepared_statements", "0").unwrap();
     loop {

@@ -93,5 +93,8 @@ async fn addition_behind_a_pooler_that_keeps_statements_takes_three_round_trips(
     // The settings with the locks and the thread, the rows, and the commit.
     assert_eq!(scene.add("t", None).await, 3);
     assert_eq!(scene.add("u", None).await, 3);
+    // Prepares the lookup of a key, and the transaction with it.
+    scene.add("v", Some("first")).await;
+    assert_eq!(scene.add("w", Some("second")).await, 4);
     assert_eq!(everything(&scene.db, "t").await.len(), 3);
 }
