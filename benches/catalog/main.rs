@@ -20,6 +20,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "threads"])?;
     let rounds = arguments::given("rounds")?.unwrap_or(30);
     let threads = arguments::given("threads")?.unwrap_or(100_000);
     let folder = tempfile::tempdir()?;

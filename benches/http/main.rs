@@ -30,10 +30,11 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "readers", "idle", "only"])?;
     let rounds = arguments::given("rounds")?.unwrap_or(10);
     let readers = arguments::given("readers")?.unwrap_or(1000);
     let idle = arguments::given("idle")?.unwrap_or(5000);
-    let only: Option<String> = arguments::given("only")?;
+    let only = arguments::one_of("only", &["adds", "fanout", "idle"])?;
     let is_wanted = |name| only.as_deref().is_none_or(|only| only == name);
     if is_wanted("adds") {
         adds::compare(rounds).await?;

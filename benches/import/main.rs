@@ -35,6 +35,7 @@ struct Load {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "messages", "threads", "only"])?;
     let rounds = arguments::given("rounds")?.unwrap_or(5);
     let messages = arguments::given("messages")?.unwrap_or(100_000);
     let threads = arguments::given("threads")?.unwrap_or(100);

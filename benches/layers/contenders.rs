@@ -96,9 +96,24 @@ pub(crate) use contenders;
 
 impl Contenders {
     /// Keeps all stacks, or the reference and the stack `only`.
-    pub(crate) fn new(mut stacks: Vec<(&'static str, Persistence)>, adds: usize, only: Option<&str>) -> Self {
+    ///
+    /// # Errors
+    /// Names the stacks that there are, if `only` is another one.
+    pub(crate) fn new(
+        mut stacks: Vec<(&'static str, Persistence)>,
+        adds: usize,
+        only: Option<&str>,
+    ) -> Result<Self, Failure> {
+        if let Some(only) = only
+            && !stacks.iter().any(|(name, _)| *name == only)
+        {
+            let names: Vec<_> = stacks.iter().map(|(name, _)| *name).collect();
+            return Err(
+                format!("unknown value `{only}` of --only; the values are {}", names.join(", ")).into()
+            );
+        }
         stacks.retain(|(name, _)| *name == BARE || only.is_none_or(|only| only == *name));
-        Self { stacks, adds }
+        Ok(Self { stacks, adds })
     }
 
     /// Measures all stacks in each round. Each round starts with a different stack.

@@ -30,16 +30,17 @@ const DURABLE: usize = 32;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "only", "store"])?;
     let rounds = arguments::given("rounds")?.unwrap_or(21);
     let only: Option<String> = arguments::given("only")?;
-    let store: Option<String> = arguments::given("store")?;
+    let store = arguments::one_of("store", &["memory", "sqlite", "shapes"])?;
     if store.as_deref().is_none_or(|store| store == "memory") {
-        let memory = Contenders::new(contenders!(MemoryBackend::new()), IN_MEMORY, only.as_deref());
+        let memory = Contenders::new(contenders!(MemoryBackend::new()), IN_MEMORY, only.as_deref())?;
         memory.compare(rounds, "").await?;
     }
     if store.as_deref().is_none_or(|store| store == "sqlite") {
         let stacks = contenders!(SqliteOptions::new().temporary().await?);
-        Contenders::new(stacks, DURABLE, only.as_deref()).compare(rounds, ".sqlite").await?;
+        Contenders::new(stacks, DURABLE, only.as_deref())?.compare(rounds, ".sqlite").await?;
     }
     if store.as_deref().is_none_or(|store| store == "shapes") && only.is_none() {
         shapes::measure(rounds.min(5)).await?;

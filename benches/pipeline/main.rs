@@ -39,10 +39,17 @@ struct Shape {
 }
 
 fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "only"])?;
     let rounds = arguments::given("rounds")?.unwrap_or(ROUNDS);
     let only: Option<String> = arguments::given("only")?;
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut shapes = runtime.block_on(async { shapes() })?;
+    if let Some(only) = &only
+        && !shapes.iter().any(|shape| shape.name == only)
+    {
+        let names: Vec<_> = shapes.iter().map(|shape| shape.name).collect();
+        return Err(format!("unknown value `{only}` of --only; the values are {}", names.join(", ")).into());
+    }
     shapes.retain(|shape| only.as_deref().is_none_or(|only| only == shape.name));
     let add = Add::new("bench".parse()?, NewMessage::user("hello").with_id("m".parse()?));
     for _ in 0..rounds {

@@ -46,6 +46,7 @@ const SEARCHED_MESSAGES: usize = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["host", "rounds", "messages", "only", "tasks", "words", "writers", "pools"])?;
     if let Some(url) = arguments::given::<String>("host")? {
         return hosts::host(&url).await;
     }
@@ -53,7 +54,7 @@ async fn main() -> Result<(), Failure> {
     let longest = arguments::given("messages")?.unwrap_or(1_000_000);
     let installation = Installation::find().ok_or("PostgreSQL is not installed")?;
     let cluster = Cluster::start(&installation)?;
-    if arguments::given::<String>("only")?.as_deref() == Some("connections") {
+    if arguments::one_of("only", &["connections"])?.is_some() {
         return connections::compare(&cluster, rounds).await;
     }
     if let Some(tasks) = arguments::given("tasks")? {

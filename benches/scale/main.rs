@@ -30,6 +30,7 @@ const FEW: usize = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "messages", "search", "folder"])?;
     let rounds: usize = arguments::given("rounds")?.unwrap_or(20);
     let messages = arguments::given("messages")?.unwrap_or(1_000_000);
     let search = arguments::given("search")?.unwrap_or(true);

@@ -24,6 +24,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "attempts"])?;
     let rounds = arguments::given("rounds")?.unwrap_or(10);
     let attempts = arguments::given("attempts")?.unwrap_or(100_000);
     let folder = tempfile::tempdir()?;

@@ -31,6 +31,7 @@ const PAGE: u32 = 50;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "messages"])?;
     let rounds = arguments::given("rounds")?.unwrap_or(50);
     let longest = arguments::given("messages")?.unwrap_or(1_000_000);
     let folder = tempfile::tempdir()?;

@@ -37,6 +37,7 @@ const TASKS: [usize; 5] = [1, 8, 64, 256, 1024];
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "messages", "tasks"])?;
     let rounds = arguments::given("rounds")?.unwrap_or(20);
     let longest = arguments::given("messages")?.unwrap_or(1_000_000);
     let folder = tempfile::tempdir()?;

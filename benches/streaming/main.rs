@@ -39,9 +39,10 @@ const DRAFTS: [usize; 3] = [1, 64, 1000];
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    arguments::expect(&["rounds", "seconds", "only"])?;
     let rounds: usize = arguments::given("rounds")?.unwrap_or(5);
     let seconds = arguments::given("seconds")?.unwrap_or(10);
-    let only: Option<String> = arguments::given("only")?;
+    let only = arguments::one_of("only", &["appends", "reading_speed", "ends"])?;
     let is_wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     if is_wanted("appends") {
         measure_appends(rounds).await?;
