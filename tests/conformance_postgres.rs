@@ -1,6 +1,7 @@
 //! The conformance checks of the backend on Postgres: one cluster, and a database of its own for each check.
 //!
-//! With `THROUGHLINE_POSTGRES_POOLER=start` the stores connect through a PgBouncer in transaction mode. With
+//! With `THROUGHLINE_POSTGRES_POOLER=start` the stores connect through a PgBouncer in transaction mode, and with
+//! `THROUGHLINE_POSTGRES_PREPARED_STATEMENTS=1` too they keep prepared statements there. With
 //! `THROUGHLINE_POSTGRES_ROW_SECURITY=1` the stores use row-level security, and the policies apply to their role.
 
 use std::{
@@ -38,6 +39,10 @@ static TEMPLATE: LazyLock<String> = LazyLock::new(|| {
 
 fn has_row_security() -> bool {
     env::var_os("THROUGHLINE_POSTGRES_ROW_SECURITY").is_some()
+}
+
+fn keeps_statements() -> bool {
+    env::var_os("THROUGHLINE_POSTGRES_PREPARED_STATEMENTS").is_some()
 }
 
 /// The URL for the role that opens the stores: a superuser, or a role that the policies apply to.
@@ -81,6 +86,7 @@ impl Fixture for Postgres {
         let options = options.tokenizer(Tokenizer::Cjk);
         let options = options.index_metadata(IndexedMetadata::new(["kind", "orderId"])?);
         Ok(match behind_pooler(&url) {
+            Some(url) if keeps_statements() => options.prepared_statements().open(&url).await?,
             Some(url) => options.pgbouncer().open(&url).await?,
             None => options.open(&url).await?,
         })

@@ -31,23 +31,24 @@ struct Contender {
 
 pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Failure> {
     let pooler = Pooler::start(cluster, &[])?;
-    let kept = if Pooler::can_keep_statements() { "keeps" } else { "does not keep" };
-    println!("PgBouncer {kept} prepared statements");
     cluster.run("postgres", "CREATE ROLE bench LOGIN PASSWORD 'p'")?;
     let mut contenders = Vec::new();
-    for name in ["direct", "row_security", "pgbouncer"] {
+    let mut names = vec!["direct", "row_security", "pgbouncer"];
+    if Pooler::can_keep_statements() {
+        names.push("prepared_behind_pgbouncer");
+    } else {
+        println!("skipped: prepared statements behind PgBouncer (1.22 or newer is not installed)");
+    }
+    for name in names {
         cluster.run("postgres", &format!("CREATE DATABASE connection_{name} OWNER bench"))?;
         let url = format!("postgres://bench:p@{}/connection_{name}", cluster.address());
+        let pooled = cluster.url_at(&pooler.address(), &format!("connection_{name}"));
         let store = || async {
             let options = PostgresBackend::builder();
             stack::over(match name {
                 "row_security" => options.row_security().open(&url).await?,
-                "pgbouncer" => {
-                    options
-                        .pgbouncer()
-                        .open(&cluster.url_at(&pooler.address(), &format!("connection_{name}")))
-                        .await?
-                }
+                "pgbouncer" => options.pgbouncer().open(&pooled).await?,
+                "prepared_behind_pgbouncer" => options.prepared_statements().open(&pooled).await?,
                 _ => options.open(&url).await?,
             })
         };

@@ -43,6 +43,7 @@ pub struct PostgresOptions {
     pub(crate) answer_limit: Duration,
     pub(crate) resolve_limit: Duration,
     pub(crate) pgbouncer: bool,
+    pub(crate) prepared_statements: bool,
     pub(crate) indexed: IndexedMetadata,
     pub(crate) dropped: IndexedMetadata,
     pub(crate) search: bool,
@@ -86,6 +87,7 @@ impl PostgresOptions {
             answer_limit: Duration::from_secs(10),
             resolve_limit: Duration::from_secs(30),
             pgbouncer: false,
+            prepared_statements: false,
             indexed: IndexedMetadata::none(),
             dropped: IndexedMetadata::none(),
             search: false,
@@ -170,10 +172,9 @@ impl PostgresOptions {
     }
 
     /// Declares that the server is behind PgBouncer, in transaction mode or session mode. The store then
-    /// applies every setting per transaction, and checks in each transaction that its server is the primary. It keeps
-    /// prepared statements only if the pooler does, as PgBouncer 1.22 or newer with `max_prepared_statements` above 0:
-    /// [`open`](Self::open) finds that out. It polls for commits of other processes once a second, unless
-    /// [`listen_at`](Self::listen_at) names the server itself.
+    /// applies every setting per transaction, and checks in each transaction that its server is the primary. It keeps no
+    /// prepared statements, unless [`prepared_statements`](Self::prepared_statements) is declared too. It polls for commits of
+    /// other processes once a second, unless [`listen_at`](Self::listen_at) names the server itself.
     ///
     /// A call also waits, for [`wait_limit`](Self::wait_limit), for a server connection and for a primary. Without
     /// a connection it fails as `Overloaded`; if it met a standby or a replaced primary, it fails as `Unavailable`.
@@ -181,6 +182,21 @@ impl PostgresOptions {
     pub fn pgbouncer(mut self) -> Self {
         self.pgbouncer = true;
         self
+    }
+
+    /// Declares that the server is behind PgBouncer as [`pgbouncer`](Self::pgbouncer) does, and that each pooler on the way to it keeps
+    /// the prepared statements of its clients: PgBouncer 1.22 or newer, in transaction mode, with `max_prepared_statements` above
+    /// 0. A call then needs fewer round trips, and the server parses and plans a statement once for each of its connections.
+    ///
+    /// [`open`](Self::open) refuses a pooler that passes the names of statements on, as [`OpenError::Pooler`]. If one is
+    /// reconfigured so later, the next transaction notices it, and the store keeps no statements until it is opened again; it
+    /// warns through `tracing`.
+    ///
+    /// With two poolers in a row of which only the first one keeps statements, the store can execute a statement of another client
+    /// instead of its own. The server cannot show that, so do not declare it there.
+    pub fn prepared_statements(mut self) -> Self {
+        self.prepared_statements = true;
+        self.pgbouncer()
     }
 
     /// Keeps a full-text index of final messages, for
@@ -413,6 +429,7 @@ impl fmt::Debug for PostgresOptions {
             .field("answer_limit", &self.answer_limit)
             .field("resolve_limit", &self.resolve_limit)
             .field("pgbouncer", &self.pgbouncer)
+            .field("prepared_statements", &self.prepared_statements)
             .field("indexed", &self.indexed)
             .field("dropped", &self.dropped)
             .field("search", &self.search)
@@ -436,9 +453,9 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Behind a pooler that keeps no prepared statements, the SQL that removes those of the former user of a server connection.
+    /// Behind a pooler, the SQL that removes the prepared statements of the former user of a server connection.
     pub(crate) fn forget_names(&self) -> &'static str {
-        if self.options.pgbouncer && !self.servers.keep_statements() { FORGET_NAMES } else { "" }
+        if self.options.pgbouncer { FORGET_NAMES } else { "" }
     }
 
     /// The settings of a reader's session, or with `LOCAL ` of its transaction.

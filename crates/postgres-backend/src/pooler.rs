@@ -4,9 +4,11 @@
 //!
 //! A pooler that keeps prepared statements gives them names of its own, and prepares a statement on each server connection that
 //! executes it. A pooler that does not keep them passes the names of its clients on: two clients of a server connection would
-//! use the same names for different statements. So the names on the server show which of the two it does.
+//! use the same names for different statements. The names on the server show if one that faces the store does so.
 
-use sqlx::{PgConnection, error::DatabaseError};
+use sqlx::{AssertSqlSafe, PgConnection, error::DatabaseError};
+
+use crate::transaction::FORGET_NAMES;
 
 /// Whether a statement with a name of the driver is prepared on the server connection.
 macro_rules! names_are_passed_on {
@@ -19,23 +21,17 @@ pub(crate) use names_are_passed_on;
 /// Returns whether the pooler keeps the prepared statements of its clients: the name of this statement does not arrive at the server.
 pub(crate) async fn keeps_statements(db: &mut PgConnection) -> sqlx::Result<bool> {
     // In a transaction: without it, a pooler may prepare the statement on one server connection and execute it on another.
-    sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").execute(&mut *db).await?;
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {FORGET_NAMES}");
+    sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await?;
     let asked = sqlx::query_scalar(concat!("SELECT ", names_are_passed_on!()));
     let passed_on: sqlx::Result<bool> = asked.fetch_one(&mut *db).await;
     sqlx::raw_sql("ROLLBACK").execute(db).await?;
-    match passed_on {
-        Ok(passed_on) => Ok(!passed_on),
-        // Another client has prepared a statement with this name.
-        Err(error) if is_lost_statement(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(!passed_on?)
 }
 
-/// Returns whether the server has another statement of this name, or none.
-fn is_lost_statement(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.is_some_and(|code| matches!(&*code, "26000" | "42P05"))
-}
+/// The problem of a pooler that passes names on, and what to change in the configuration.
+pub(crate) const PASSES_NAMES_ON: &str = "the pooler keeps no prepared statements: `PostgresOptions::prepared_statements` needs \
+    PgBouncer 1.22 or newer in transaction mode, with `max_prepared_statements` above 0";
 
 /// A refusal of PgBouncer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

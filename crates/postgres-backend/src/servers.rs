@@ -37,7 +37,7 @@ pub(crate) struct Servers {
     /// Whether the hosts are poolers. Then a connection says nothing about the server, and each transaction checks
     /// it.
     are_poolers: bool,
-    /// Whether the poolers keep the prepared statements of their clients.
+    /// Whether the poolers keep the prepared statements of their clients, as declared and not refuted.
     keep_statements: AtomicBool,
     seen: Mutex<Seen>,
 }

@@ -15,6 +15,9 @@ use crate::{
 /// The folder in which Debian and its derivatives install PgBouncer. It is not on the path of every user.
 const PACKAGED: &str = "/usr/sbin";
 
+/// The folder of a PgBouncer that was compiled because that of the distribution is older.
+const COMPILED: &str = "/usr/local/bin";
+
 const PROGRAM: &str = "pgbouncer";
 
 /// The settings of every pooler, unless the caller overrides them: transaction pooling, and another server
@@ -190,7 +193,8 @@ fn version(output: &str) -> Option<(u32, u32)> {
 
 fn program() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain([PathBuf::from(PACKAGED)]);
+    let folders =
+        [PathBuf::from(COMPILED)].into_iter().chain(env::split_paths(&path)).chain([PathBuf::from(PACKAGED)]);
     folders.map(|folder| folder.join(PROGRAM)).find(|program| program.is_file())
 }
 

@@ -61,6 +61,10 @@ pub(super) fn run(workspace: &Workspace, skips: &mut Skips) -> Result {
         }
         if let Some(pooler) = &pooler {
             on_postgres = on_postgres.then(behind_pooler(workspace, cluster, pooler));
+            if Pooler::can_keep_statements() {
+                let kept = behind_pooler(workspace, cluster, pooler);
+                on_postgres = on_postgres.then(kept.env("THROUGHLINE_POSTGRES_PREPARED_STATEMENTS", "1"));
+            }
         }
     }
     // Those on Postgres wait for the server, and the others for a processor.

@@ -5,8 +5,9 @@ set -eu
 version=1.24.1
 sha256=da72a3aba13072876d055a3e58dd4aba4a5de4ed6148e73033185245598fd3e0
 folder=$1
-# Nothing remains of the compilation, however the script ends.
+# The folder of the compilation is removed at the end, also after an error or a signal.
 trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' HUP INT TERM
 cd "$folder"
 for mirror in $(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sort -u); do
     source="${mirror}pool/main/p/pgbouncer/pgbouncer_$version.orig.tar.gz"

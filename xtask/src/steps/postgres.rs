@@ -109,7 +109,7 @@ fn provided<T>(name: &str, find: impl Fn() -> Option<T>, install: impl FnOnce() 
         return Ok(found);
     }
     install()?;
-    find().ok_or_else(|| format!("the packages of the distribution hold no {name}").into())
+    find().ok_or_else(|| format!("{name} was not found after its installation").into())
 }
 
 #[cfg(test)]
@@ -137,6 +137,6 @@ mod tests {
         let refused = provided("it", nothing, || Err("apt-get is missing".into()));
         assert_eq!(refused.expect_err("no apt-get").to_string(), "apt-get is missing");
         let error = provided("it", nothing, || Ok(())).expect_err("an older one").to_string();
-        assert_eq!(error, "the packages of the distribution hold no it");
+        assert_eq!(error, "it was not found after its installation");
     }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Opened, OpenError> {
     let mut db = settings.servers.connect(settings.options.answer_limit).await?.connection;
     let examined = async {
         let row = look(&mut db, settings.options.pgbouncer).await?;
-        learn_statements(settings, &mut db).await?;
+        expect_kept_statements(settings, &mut db).await?;
         Ok(row)
     };
     expect_durability(&in_time(settings, examined).await?)?;
@@ -95,10 +95,13 @@ async fn look(db: &mut PgConnection, is_pooled: bool) -> Result<PgRow, OpenError
     Ok(row)
 }
 
-/// Finds out whether the pooler keeps prepared statements.
-async fn learn_statements(settings: &Settings, db: &mut PgConnection) -> Result<(), OpenError> {
-    if settings.options.pgbouncer {
-        settings.servers.set_keep_statements(pooler::keeps_statements(db).await?);
+/// Refuses a pooler that does not keep prepared statements although the options say so.
+async fn expect_kept_statements(settings: &Settings, db: &mut PgConnection) -> Result<(), OpenError> {
+    if settings.options.prepared_statements {
+        if !pooler::keeps_statements(db).await? {
+            return Err(OpenError::Pooler { reason: pooler::PASSES_NAMES_ON });
+        }
+        settings.servers.set_keep_statements(true);
     }
     Ok(())
 }

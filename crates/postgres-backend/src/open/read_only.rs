@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use throughline_core::{IndexedMetadata, backend::search::Tokenizer};
 use tokio::time::timeout;
 
-use super::{OpenError, in_time, learn_statements, look, migration};
+use super::{OpenError, expect_kept_statements, in_time, look, migration};
 use crate::{metadata_index::MetadataNames, options::Settings, row_security, search::State};
 
 /// The indexes of a store: the tokenizer of its full-text index, if it has one, and the indexed metadata.
@@ -24,7 +24,7 @@ pub(crate) async fn examine(settings: &Settings) -> Result<Searchable, OpenError
 
 /// Examines the store in one read-only transaction.
 async fn examine_once(settings: &Settings, db: &mut PgConnection) -> Result<Searchable, OpenError> {
-    learn_statements(settings, db).await?;
+    expect_kept_statements(settings, db).await?;
     let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", settings.forget_names());
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *db).await?;
     look(db, settings.options.pgbouncer).await?;

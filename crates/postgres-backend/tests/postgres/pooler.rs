@@ -16,12 +16,33 @@ use crate::{settings::SETTINGS, support::everything};
 pub(crate) struct Scene {
     pub(crate) cluster: Cluster,
     pub(crate) pooler: Pooler,
+    /// Whether the stores keep prepared statements.
+    keeps_statements: bool,
 }
 
 impl Scene {
-    /// Returns `None` and prints a notice if PostgreSQL or PgBouncer is not installed.
-    #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+    /// A pooler that keeps no prepared statements. Returns `None` and prints a notice if PostgreSQL or PgBouncer is not installed.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Option<Self> {
+        // An older PgBouncer keeps none, and does not know the setting.
+        let none = [("max_prepared_statements", "0")];
+        let none = if Pooler::can_keep_statements() { &none[..] } else { &[] };
+        Self::start_with(&[none, settings].concat(), false)
+    }
+
+    /// The same with a pooler and with stores that keep prepared statements.
+    #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+    pub(crate) fn start_with_prepared_statements(settings: &[(&str, &str)]) -> Option<Self> {
+        if !Pooler::can_keep_statements() {
+            println!(
+                "SKIPPED: prepared statements behind PgBouncer (PgBouncer 1.22 or newer is not installed)"
+            );
+            return None;
+        }
+        Self::start_with(&[&[("max_prepared_statements", "200")], settings].concat(), true)
+    }
+
+    #[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+    fn start_with(settings: &[(&str, &str)], keeps_statements: bool) -> Option<Self> {
         let Some(installation) = Installation::find() else {
             println!(
                 "SKIPPED: the Postgres backend behind PgBouncer (PostgreSQL 15 or newer is not installed)"
@@ -34,7 +55,11 @@ impl Scene {
         }
         let cluster = Cluster::start(&installation).unwrap();
         let pooler = Pooler::start(&cluster, settings).unwrap();
-        Some(Self { cluster, pooler })
+        Some(Self { cluster, pooler, keeps_statements })
+    }
+
+    fn behind_it(&self, options: PostgresOptions) -> PostgresOptions {
+        if self.keeps_statements { options.prepared_statements() } else { options.pgbouncer() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -42,7 +67,7 @@ impl Scene {
     }
 
     pub(crate) async fn open(&self, options: PostgresOptions) -> Persistence {
-        built(options.pgbouncer().open(&self.url()).await.unwrap())
+        built(self.behind_it(options).open(&self.url()).await.unwrap())
     }
 
     /// Connects a client other than the store.
@@ -97,22 +122,18 @@ async fn wrong_pooler_settings_are_named_in_the_error() {
 /// Several hosts share a pool that assigns another connection to each transaction.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_behind_one_pool_write_and_read_under_every_setting_of_the_role() {
-    hosts_under_every_setting(&[]).await;
+    hosts_under_every_setting(Scene::start(&[("default_pool_size", "4")])).await;
 }
 
-/// The hosts of the test before, behind a PgBouncer that keeps no prepared statements. An older one keeps none anyway.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hosts_behind_a_pool_without_prepared_statements_write_and_read_under_every_setting() {
-    if Pooler::can_keep_statements() {
-        hosts_under_every_setting(&[("max_prepared_statements", "0")]).await;
-    }
+async fn hosts_with_prepared_statements_behind_one_pool_write_and_read_under_every_setting_of_the_role() {
+    hosts_under_every_setting(Scene::start_with_prepared_statements(&[("default_pool_size", "4")])).await;
 }
 
-async fn hosts_under_every_setting(pool: &[(&str, &str)]) {
+async fn hosts_under_every_setting(scene: Option<Scene>) {
     const HOSTS: usize = 3;
     const ROUNDS: usize = 6;
-    let pool: Vec<_> = [("default_pool_size", "4")].into_iter().chain(pool.iter().copied()).collect();
-    let Some(scene) = Scene::start(&pool) else { return };
+    let Some(scene) = scene else { return };
     for (number, setting) in SETTINGS.iter().enumerate() {
         let name = format!("d{number}");
         scene.cluster.run("postgres", &format!("CREATE DATABASE {name}")).unwrap();
@@ -120,7 +141,7 @@ async fn hosts_under_every_setting(pool: &[(&str, &str)]) {
         let url = scene.cluster.url_at(&scene.pooler.address(), &name);
         let mut hosts = Vec::new();
         for _ in 0..HOSTS {
-            let options = PostgresBackend::builder().pgbouncer().wait_limit(Duration::from_secs(60));
+            let options = scene.behind_it(PostgresBackend::builder().wait_limit(Duration::from_secs(60)));
             hosts.push(built(options.open(&url).await.unwrap_or_else(|error| panic!("{setting}: {error}"))));
         }
         let writers: Vec<_> = hosts
@@ -226,9 +247,19 @@ async fn query_wait_timeout_of_the_pooler_is_overloaded_and_named() {
 /// write exists twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_write_exists_once_although_the_pooler_is_killed() {
+    write_while_the_pooler_is_killed(Scene::start(&[("default_pool_size", "4")])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_write_exists_once_although_a_pooler_with_prepared_statements_is_killed() {
+    write_while_the_pooler_is_killed(Scene::start_with_prepared_statements(&[("default_pool_size", "4")]))
+        .await;
+}
+
+async fn write_while_the_pooler_is_killed(scene: Option<Scene>) {
     const WRITERS: usize = 6;
     const EACH: usize = 30;
-    let Some(mut scene) = Scene::start(&[("default_pool_size", "4")]) else { return };
+    let Some(mut scene) = scene else { return };
     let options = PostgresBackend::builder().wait_limit(Duration::from_secs(60));
     let db = scene.open(options).await;
     let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
@@ -301,7 +332,16 @@ async fn commit_through_a_lost_pooler_is_unknown_and_resolved_by_its_key() {
 /// The pooler switches to another server between two transactions of one connection.
 #[tokio::test]
 async fn switched_server_behind_a_pooler_is_detected_in_the_next_transaction() {
-    let Some(scene) = Scene::start(&[("server_lifetime", "0")]) else { return };
+    switch_the_server(Scene::start(&[("server_lifetime", "0")])).await;
+}
+
+#[tokio::test]
+async fn switched_server_is_detected_with_prepared_statements() {
+    switch_the_server(Scene::start_with_prepared_statements(&[("server_lifetime", "0")])).await;
+}
+
+async fn switch_the_server(scene: Option<Scene>) {
+    let Some(scene) = scene else { return };
     let options = PostgresBackend::builder().writers(1).wait_limit(Duration::from_secs(3));
     let db = scene.open(options).await;
     let thread = db.thread("t");

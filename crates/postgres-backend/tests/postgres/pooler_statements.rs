@@ -4,26 +4,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use throughline_core::{Message, NewMessage, Persistence, messages::PageFrom};
-use throughline_postgres::PostgresBackend;
-use throughline_postgres_cluster::Pooler;
+use throughline_postgres::{OpenError, PostgresBackend};
 
 use crate::{pooler::Scene, support::everything};
-
-/// The settings of a pooler with one server connection, which keeps 200 statements.
-const KEEPS: [(&str, &str); 2] = [("default_pool_size", "1"), ("max_prepared_statements", "200")];
 
 /// The names of the prepared statements on the server connection: how many the pooler chose, and how many the driver.
 const NAMES: &str = "SELECT count(*) FILTER (WHERE starts_with(name, 'PGBOUNCER_')), \
     count(*) FILTER (WHERE starts_with(name, 'sqlx_s_')) FROM pg_prepared_statements";
 
-/// Returns `None` and prints a notice if PgBouncer is not installed, or is older than 1.22.
-#[allow(clippy::print_stdout, reason = "a skip is to be seen")]
+/// A pooler with one server connection.
 fn start() -> Option<Scene> {
-    if !Pooler::can_keep_statements() {
-        println!("SKIPPED: prepared statements behind PgBouncer (PgBouncer 1.22 or newer is not installed)");
-        return None;
-    }
-    Scene::start(&KEEPS)
+    Scene::start_with_prepared_statements(&[("default_pool_size", "1")])
 }
 
 async fn open(scene: &Scene) -> Persistence {
@@ -129,12 +120,18 @@ async fn keep_no_more(scene: &Scene) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pooler_that_keeps_no_statements_is_noticed_when_the_store_is_opened() {
+#[tokio::test]
+async fn pooler_that_keeps_no_statements_is_refused_when_the_store_is_opened() {
     let Some(scene) = start() else { return };
-    // The waiting client has left `sqlx_s_1` on the server connection.
+    open(&scene).await.close().await.unwrap();
+    // The waiting client leaves `sqlx_s_1` on the server connection.
     keep_no_more(&scene).await;
-    let db = open(&scene).await;
-    warm_up(&db).await;
-    assert_eq!(texts(&db).await, ["first", "second"]);
+    let options = || PostgresBackend::builder().prepared_statements();
+    for refused in
+        [options().open(&scene.url()).await.map(drop), options().open_read_only(&scene.url()).await.map(drop)]
+    {
+        let Err(OpenError::Pooler { reason }) = refused else { panic!("{refused:?}") };
+        assert!(reason.contains("`max_prepared_statements` above 0"), "{reason}");
+    }
+    drop(PostgresBackend::builder().pgbouncer().open(&scene.url()).await.unwrap());
 }

@@ -85,7 +85,8 @@ async fn addition_behind_a_pooler_that_keeps_statements_takes_three_round_trips(
         return;
     }
     let keeps: &[_] = &[("max_prepared_statements", "200")];
-    let Some(scene) = Scene::start(PostgresBackend::builder().pgbouncer(), Some(keeps)).await else { return };
+    let options = PostgresBackend::builder().prepared_statements();
+    let Some(scene) = Scene::start(options, Some(keeps)).await else { return };
     // Connects, and prepares: an inserted thread, and an updated one.
     for _ in 0..2 {
         scene.add("t", None).await;
