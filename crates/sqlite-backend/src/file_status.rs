@@ -9,7 +9,7 @@ use std::fs::File;
 use std::{io, path::Path};
 
 #[cfg(target_os = "linux")]
-pub(crate) use self::system::length;
+pub(crate) use self::system::{identities_in, length};
 pub(crate) use self::system::{identity, length_at};
 use crate::file_guard::Identity;
 
@@ -18,8 +18,9 @@ mod system {
     use std::os::fd::AsFd;
 
     use rustix::{
-        fs::{AtFlags, CWD, Statx, StatxFlags, makedev, statx},
+        fs::{AtFlags, CWD, Dir, Mode, OFlags, Statx, StatxFlags, makedev, open, statat, statx},
         io::Errno,
+        path::Arg,
     };
 
     use super::{File, Identity, Path, by_metadata, io};
@@ -31,6 +32,25 @@ mod system {
             Some(found) => Ok((makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino)),
             None => by_metadata::identity(path),
         }
+    }
+
+    /// Returns the identities of all files in a folder, without those that are removed meanwhile. A symbolic link counts as its target.
+    pub(crate) fn identities_in(folder: &str) -> io::Result<Vec<Identity>> {
+        let folder = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&folder)? {
+            let entry = entry?;
+            let identity = match status(&folder, entry.file_name(), AtFlags::empty(), StatxFlags::INO) {
+                Ok(Some(found)) => (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
+                Ok(None) => match statat(&folder, entry.file_name(), AtFlags::empty()) {
+                    Ok(found) => (found.st_dev, found.st_ino),
+                    Err(_) => continue,
+                },
+                Err(_) => continue,
+            };
+            found.push(identity);
+        }
+        Ok(found)
     }
 
     /// Returns the length of an open file, in bytes.
@@ -50,7 +70,7 @@ mod system {
     }
 
     /// Returns `None` if the kernel has no such call, or a sandbox refuses it.
-    fn status(at: impl AsFd, path: &Path, flags: AtFlags, asked: StatxFlags) -> io::Result<Option<Statx>> {
+    fn status(at: impl AsFd, path: impl Arg, flags: AtFlags, asked: StatxFlags) -> io::Result<Option<Statx>> {
         match statx(at, path, flags, asked) {
             Ok(found) => Ok(Some(found)),
             Err(Errno::NOSYS | Errno::PERM) => Ok(None),
@@ -99,6 +119,23 @@ mod tests {
     use std::{fs, io::ErrorKind};
 
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_has_the_identities_of_its_files_and_of_the_targets_of_its_links() {
+        let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let path = directory.path().join("f");
+        fs::write(&path, []).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), directory.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("missing", directory.path().join("broken")).unwrap();
+        let found = identities_in(directory.path().to_str().unwrap()).unwrap();
+        for file in [&*path, elsewhere.path()] {
+            let identity = by_metadata::identity(file).unwrap();
+            assert_eq!(found.iter().filter(|found| **found == identity).count(), 1);
+        }
+        let missing = identities_in(directory.path().join("missing").to_str().unwrap());
+        assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
+    }
 
     #[test]
     fn identity_and_length_are_those_of_the_metadata() {
