@@ -34,6 +34,9 @@ async fn main() -> Result<(), Failure> {
     let rounds = arguments::given("rounds")?.unwrap_or(21);
     let only: Option<String> = arguments::given("only")?;
     let store = arguments::one_of("store", &["memory", "sqlite", "shapes"])?;
+    if only.is_some() && store.as_deref() == Some("shapes") {
+        return Err("--only names a layer, and --store shapes has none".into());
+    }
     if store.as_deref().is_none_or(|store| store == "memory") {
         let memory = Contenders::new(contenders!(MemoryBackend::new()), IN_MEMORY, only.as_deref())?;
         memory.compare(rounds, "").await?;

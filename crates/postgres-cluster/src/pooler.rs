@@ -21,7 +21,7 @@ const COMPILED: &str = "/usr/local/bin";
 const PROGRAM: &str = "pgbouncer";
 
 /// The settings of every pooler, unless the caller overrides them: transaction pooling, and another server
-/// connection for each transaction as long as there are some.
+/// connection for each transaction as long as there are some. One that can keep prepared statements does.
 const SETTINGS: [(&str, &str); 6] = [
     ("pool_mode", "transaction"),
     ("default_pool_size", "20"),
@@ -177,6 +177,10 @@ fn configured(
     lines.push("auth_type = md5".to_owned());
     lines.push(format!("auth_file = {}", users.display()));
     lines.push(format!("pidfile = {}", folder.join(crate::server::POOLER_PID_FILE).display()));
+    // The default is 0 before version 1.24.
+    if Pooler::can_keep_statements() {
+        lines.push("max_prepared_statements = 200".to_owned());
+    }
     // A later line overrides an earlier one.
     for (name, value) in SETTINGS.iter().chain(settings) {
         lines.push(format!("{name} = {value}"));

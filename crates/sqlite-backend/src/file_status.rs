@@ -35,14 +35,20 @@ mod system {
     }
 
     /// Returns the identities of all files in a folder, without those that are removed meanwhile. A symbolic link counts as its target.
+    /// It needs one free descriptor.
     pub(crate) fn identities_in(folder: &str) -> io::Result<Vec<Identity>> {
-        let folder = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut folder = Dir::new(open(folder, flags, Mode::empty())?)?;
         let mut found = Vec::new();
-        for entry in Dir::read_from(&folder)? {
+        while let Some(entry) = folder.read() {
             let entry = entry?;
-            let identity = match status(&folder, entry.file_name(), AtFlags::empty(), StatxFlags::INO) {
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let at = folder.fd()?;
+            let identity = match status(at, entry.file_name(), AtFlags::empty(), StatxFlags::INO) {
                 Ok(Some(found)) => (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
-                Ok(None) => match statat(&folder, entry.file_name(), AtFlags::empty()) {
+                Ok(None) => match statat(at, entry.file_name(), AtFlags::empty()) {
                     Ok(found) => (found.st_dev, found.st_ino),
                     Err(_) => continue,
                 },
@@ -129,6 +135,7 @@ mod tests {
         std::os::unix::fs::symlink(elsewhere.path(), directory.path().join("link")).unwrap();
         std::os::unix::fs::symlink("missing", directory.path().join("broken")).unwrap();
         let found = identities_in(directory.path().to_str().unwrap()).unwrap();
+        assert_eq!(found.len(), 2);
         for file in [&*path, elsewhere.path()] {
             let identity = by_metadata::identity(file).unwrap();
             assert_eq!(found.iter().filter(|found| **found == identity).count(), 1);

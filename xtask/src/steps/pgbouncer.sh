@@ -15,6 +15,10 @@ for mirror in $(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Package
         break
     fi
 done
+if [ ! -f source.tar.gz ]; then
+    echo "no mirror has the source of PgBouncer $version"
+    exit 1
+fi
 tar --extract --gzip --file source.tar.gz
 cd "pgbouncer-$version"
 # The tests connect by address on this machine only.

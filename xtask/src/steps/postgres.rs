@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use throughline_postgres_cluster::{Cluster, Installation, POOLER_VARIABLE, Pooler, URL_VARIABLE};
 
@@ -88,12 +89,20 @@ fn pooler(workspace: &Workspace) -> Result {
     provided("PgBouncer", find, || tools::debian(workspace, "PgBouncer", &POOLER_PACKAGES))
 }
 
-/// PgBouncer 1.22 or newer, compiled where it is missing and can be.
+/// PgBouncer 1.22 or newer, compiled where it is missing and can be. The steps of a run share the result.
 fn newer_pooler(workspace: &Workspace) -> Result {
+    static RESULT: OnceLock<std::result::Result<(), String>> = OnceLock::new();
+    let result = RESULT.get_or_init(|| compiled_pooler(workspace).map_err(|why| why.to_string()));
+    result.clone().map_err(Into::into)
+}
+
+fn compiled_pooler(workspace: &Workspace) -> Result {
     let find = || Pooler::can_keep_statements().then_some(());
-    let name = "PgBouncer 1.22 or newer";
-    provided(name, find, || {
-        tools::debian(workspace, name, &POOLER_BUILD_PACKAGES)?;
+    provided("PgBouncer 1.22 or newer", find, || {
+        if !tools::can_install(workspace) {
+            return Err("PgBouncer 1.22 or newer is missing".into());
+        }
+        tools::debian(workspace, "PgBouncer 1.22 or newer", &POOLER_BUILD_PACKAGES)?;
         let folder = workspace.metadata().target.join("pgbouncer");
         fs::create_dir_all(&folder)?;
         let script = folder.join("build.sh");
