@@ -74,7 +74,7 @@ pub(crate) async fn compare(cluster: &Cluster, rounds: usize) -> Result<(), Fail
             contender.pages.push(f64::from(PAGES) / begun.elapsed().as_secs_f64());
         }
     }
-    let (direct, others) = contenders.split_first().expect("three");
+    let (direct, others) = contenders.split_first().expect("the direct one");
     for Contender { name, rates, pages, .. } in others {
         for ((tasks, rates), direct) in TASKS.iter().zip(rates).zip(&direct.rates) {
             figure(format_args!("postgres_write.{name}.{tasks}"), median(rates), "writes/s");

@@ -184,7 +184,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Declares that the server is behind PgBouncer as [`pgbouncer`](Self::pgbouncer) does, and that each pooler on the way to it keeps
+    /// Declares that the server is behind PgBouncer as [`pgbouncer`](Self::pgbouncer) does, and that each pooler between the store and the server keeps
     /// the prepared statements of its clients: PgBouncer 1.22 or newer, in transaction mode, with `max_prepared_statements` above
     /// 0. A call then needs fewer round trips, and the server parses and plans a statement once for each of its connections.
     ///
@@ -194,6 +194,16 @@ impl PostgresOptions {
     ///
     /// With two poolers in a row of which only the first one keeps statements, the store can execute a statement of another client
     /// instead of its own. The server cannot show that, so do not declare it there.
+    ///
+    /// ```no_run
+    /// use throughline_postgres::PostgresBackend;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let backend = PostgresBackend::builder().prepared_statements().open("postgres://pooler.example:6432/app").await?;
+    /// # drop(backend);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn prepared_statements(mut self) -> Self {
         self.prepared_statements = true;
         self.pgbouncer()

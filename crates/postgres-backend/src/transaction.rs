@@ -160,7 +160,9 @@ impl BehindPooler {
     /// connection may have prepared a statement with a name that this client has for another one.
     fn admit(self, settings: &Settings, row: &PgRow) -> Result<u32, Failure> {
         if self.keeps_statements && row.try_get("passed_on")? {
-            tracing::warn!("the pooler passes the names of prepared statements on: they are no longer kept");
+            tracing::warn!(
+                "the pooler no longer keeps prepared statements: the server prepares each statement again in each transaction"
+            );
             settings.servers.set_keep_statements(false);
             return Err(Failure::lost());
         }

@@ -1,10 +1,11 @@
-//! The store behind a PgBouncer that keeps the prepared statements of its clients, or that stops to do so.
+//! The store behind a PgBouncer that keeps the prepared statements of its clients, or that stops doing so.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use throughline_core::{Message, NewMessage, Persistence, messages::PageFrom};
 use throughline_postgres::{OpenError, PostgresBackend};
+use tokio::time::timeout;
 
 use crate::{pooler::Scene, support::everything};
 
@@ -83,7 +84,7 @@ async fn statement_of_another_client_with_the_same_name_is_never_executed() {
 
 /// A host that notices it loses its connection once. From then on, it takes the statements away before each transaction.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pooler_that_stops_to_keep_statements_is_noticed_once() {
+async fn pooler_that_stops_keeping_statements_is_noticed_once() {
     let Some(scene) = start() else { return };
     let hosts = [open(&scene).await, open(&scene).await];
     for host in &hosts {
@@ -110,14 +111,17 @@ async fn pooler_that_stops_to_keep_statements_is_noticed_once() {
 /// Makes the pooler keep no statements, and waits until it has applied the setting.
 async fn keep_no_more(scene: &Scene) {
     scene.pooler.set("max_prepared_statements", "0").unwrap();
-    loop {
-        let mut client = scene.connect().await;
-        // The name of this statement arrives at the server.
-        let asked = "SELECT count(*) FROM pg_prepared_statements WHERE starts_with(name, 'sqlx_s_')";
-        if sqlx::query_scalar::<_, i64>(asked).fetch_one(&mut client).await.unwrap() > 0 {
-            break;
+    let applied = async {
+        loop {
+            let mut client = scene.connect().await;
+            // The name of this statement arrives at the server.
+            let asked = "SELECT count(*) FROM pg_prepared_statements WHERE starts_with(name, 'sqlx_s_')";
+            if sqlx::query_scalar::<_, i64>(asked).fetch_one(&mut client).await.unwrap() > 0 {
+                break;
+            }
         }
-    }
+    };
+    timeout(Duration::from_secs(60), applied).await.unwrap();
 }
 
 #[tokio::test]

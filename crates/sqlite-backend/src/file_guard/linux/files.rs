@@ -189,14 +189,17 @@ impl Files {
     /// Counts the descriptors. The lock of the watch keeps an older count from replacing the result of a newer one.
     fn count(&self, _watch: &Watch) {
         let begun = Instant::now();
+        self.set_counted(descriptors());
+        *self.next_count() = Instant::now().checked_add(pause_after(begun.elapsed()));
+    }
+
+    /// Records the files of all descriptors. Without an answer, as in a process without free descriptors, the last result stays.
+    fn set_counted(&self, open: Option<Vec<Identity>>) {
         // One descriptor is the store's own, and one belongs to its SQLite.
-        let of_index = |open: Vec<Identity>| open.iter().filter(|file| **file == self.index.identity).count();
-        // Without an answer, as in a process without free descriptors, the last one stays.
-        if let Some(open) = descriptors() {
-            self.has_second.store(of_index(open) > 2, Ordering::Relaxed);
+        if let Some(open) = open {
+            let of_index = open.iter().filter(|file| **file == self.index.identity).count();
+            self.has_second.store(of_index > 2, Ordering::Relaxed);
         }
-        let pause = begun.elapsed().saturating_mul(PAUSE).min(LONGEST_PAUSE);
-        *self.next_count() = Instant::now().checked_add(pause);
     }
 
     /// Takes the writer lock.
@@ -244,6 +247,11 @@ impl Files {
         }
         lock::is_held_elsewhere(&self.index, lock::WRITER)
     }
+}
+
+/// Returns how long the next count without an event waits after a count that took this long.
+fn pause_after(took: Duration) -> Duration {
+    took.saturating_mul(PAUSE).min(LONGEST_PAUSE)
 }
 
 /// Returns the files of all descriptors of this process, or `None` if the system does not report them.
@@ -303,6 +311,23 @@ mod tests {
         assert!(files.had_second_library());
         assert!(files.next_count().unwrap() > begun);
         drop(copy);
+    }
+
+    #[test]
+    fn a_count_without_an_answer_keeps_the_last_result() {
+        let (_directory, _connection, files) = files();
+        files.set_counted(Some(vec![files.index.identity; 3]));
+        files.set_counted(None);
+        assert!(files.had_second_library());
+        files.set_counted(Some(vec![files.index.identity; 2]));
+        assert!(!files.had_second_library());
+    }
+
+    #[test]
+    fn counts_without_an_event_take_a_hundredth_of_the_time_and_pause_for_ten_seconds_at_most() {
+        assert_eq!(pause_after(Duration::from_millis(24)), Duration::from_millis(2400));
+        assert_eq!(pause_after(Duration::from_secs(60)), Duration::from_secs(10));
+        assert_eq!(pause_after(Duration::MAX), Duration::from_secs(10));
     }
 
     #[test]
