@@ -81,6 +81,7 @@ mod rig;
 mod runner;
 mod shorthand;
 mod tap;
+mod thread_log;
 mod timers;
 
 pub use self::{

@@ -15,7 +15,7 @@ use std::{
 use throughline_core::Capabilities;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Check, StoreLocation, erased::Subject, model, rig::Rig};
+use crate::{Check, StoreLocation, erased::Subject, model, rig::Rig, thread_log};
 
 /// The timeout of a check, so that the others still run after a hang. No check waits for real time, but a busy machine can take several times
 /// as long for one: a check over Postgres took 16 s by itself, and more than 80 s next to seven others and to other programs.
@@ -76,6 +76,7 @@ where
     F: Future<Output = ()>,
 {
     capture_panics();
+    thread_log::prepare();
     let (reported, ended) = channel();
     let body = move || {
         CAPTURED.with_borrow_mut(|captured| *captured = Some(None));

@@ -48,12 +48,14 @@ pub(crate) fn are_enabled() -> bool {
 }
 
 fn listening<T>(outer: Dispatch, work: impl FnOnce() -> T) -> (T, bool) {
-    // One for the whole process: each new dispatcher makes every call site register again.
-    static SUBSCRIBER: OnceLock<Dispatch> = OnceLock::new();
-    let ear = SUBSCRIBER.get_or_init(|| Dispatch::new(WarningSubscriber));
+    // For the whole process: each new dispatcher makes every call site register again. And two of them: next to a single one,
+    // `tracing` asks only the subscriber of the thread on which a call site is first used, and disables the call site for all
+    // threads if that thread has none. The first warning of a server may arrive outside of `listen`.
+    static SUBSCRIBERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+    let [subscriber, _] = SUBSCRIBERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(WarningSubscriber)));
     let before = WARNINGS.get();
     let _back = Back(OUTER.replace(outer));
-    let done = dispatcher::with_default(ear, work);
+    let done = dispatcher::with_default(subscriber, work);
     (done, WARNINGS.get() != before)
 }
 
@@ -174,5 +176,14 @@ mod tests {
         // Outside of `listen`, warnings have no effect.
         tracing::event!(target: NOTICES, Level::WARN, "late");
         assert!(!listen(async {}).await.1);
+    }
+
+    /// The server can warn a connection as it opens, for instance of a collation of another version.
+    #[test]
+    fn warning_is_seen_after_the_first_one_came_on_a_thread_that_does_not_listen() {
+        assert!(are_enabled());
+        let warn = || tracing::event!(target: NOTICES, Level::WARN, "a warning");
+        std::thread::spawn(warn).join().unwrap();
+        assert!(listening(Dispatch::none(), warn).1);
     }
 }

@@ -20,6 +20,9 @@ async fn rel_26_commit_without_its_standby_is_not_acknowledged() {
     let mut report = Report::new("REL-26");
     let Some(installation) = installation("REL-26: a frozen standby") else { return };
     let group = Group::start(&installation, true).unwrap();
+    // The server warns each new connection of this. The store must still see the later warnings of its commits.
+    let recorded = "UPDATE pg_database SET datcollversion = 'of another version'";
+    group.primary().run("postgres", recorded).unwrap();
     let limits = options()
         .wait_limit(Duration::from_secs(1))
         .answer_limit(Duration::from_secs(1))

@@ -1,21 +1,10 @@
 //! Observers cannot hurt.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, channel},
-    },
-};
+use std::sync::mpsc::{Receiver, channel};
 
 use throughline_core::{
     BoxError, Content, NewReservation, Role,
     plugin::{Event, Observe, ObserverStats, observe},
-};
-use tracing::{
-    Dispatch, Level, Metadata, Subscriber, dispatcher,
-    field::{Field, Visit},
-    span,
 };
 
 use crate::{
@@ -23,6 +12,7 @@ use crate::{
     rig::Rig,
     runner::ON_PURPOSE,
     shorthand::{everything, id, ids, said, the},
+    thread_log::FailedObservers,
 };
 
 checks! {
@@ -79,71 +69,16 @@ async fn observers(rig: Rig) {
     assert_eq!(ids(&everything(&thread).await).len(), 11);
 }
 
-/// The log events on the thread of an observer: the failed observer and the call.
-#[derive(Debug, Clone, Default)]
-struct Reports(Arc<Mutex<Vec<(String, String)>>>);
-
-impl Reports {
-    /// Listens to this thread for as long as it lives: a report is made after its observer has returned.
-    fn listen(&self) {
-        std::mem::forget(dispatcher::set_default(&Dispatch::new(self.clone())));
-    }
-
-    /// All of them, in an order of their own.
-    fn sorted(&self) -> Vec<(String, String)> {
-        let mut reports = self.0.lock().expect("the reports").clone();
-        reports.sort();
-        reports
-    }
-}
-
-/// The two fields of a report that say who and what.
-#[derive(Default)]
-struct Report(String, String);
-
-impl Visit for Report {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "observer" => self.0 = value.to_owned(),
-            "operation" => self.1 = value.to_owned(),
-            _ => {}
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
-}
-
-impl Subscriber for Reports {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::WARN
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut report = Report::default();
-        event.record(&mut report);
-        self.0.lock().expect("the reports").push((report.0, report.1));
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// Listens to its thread, and then fails at every event, in its own way.
+/// Collects the warnings of its thread, and fails at every event.
 struct Reported {
-    reports: Option<Reports>,
+    warnings: Option<FailedObservers>,
     panics: bool,
 }
 
 impl Observe for Reported {
     fn observe(&mut self, _: &Event) -> Result<(), BoxError> {
-        if let Some(reports) = self.reports.take() {
-            reports.listen();
+        if let Some(warnings) = self.warnings.take() {
+            warnings.collect();
         }
         assert!(!self.panics, "{ON_PURPOSE}");
         Err(ON_PURPOSE.into())
@@ -152,8 +87,8 @@ impl Observe for Reported {
 
 async fn once(rig: Rig) {
     const EACH: u64 = 5;
-    let reports = Reports::default();
-    let observer = |panics| Reported { reports: Some(reports.clone()), panics };
+    let warnings = FailedObservers::default();
+    let observer = |panics| Reported { warnings: Some(warnings.clone()), panics };
     let (fails, panics) = (observe("fails", observer(false)), observe("panics", observer(true)));
     let stats = [fails.stats(), panics.stats()];
     let db = rig.builder().layer(fails).layer(panics).backend(rig.open().await).build().unwrap();
@@ -167,7 +102,7 @@ async fn once(rig: Rig) {
         settled(stats, |stats| stats.failed == 2 * EACH && stats.observed == stats.failed).await;
     }
     let each = [("fails", "add"), ("fails", "read"), ("panics", "add"), ("panics", "read")];
-    assert_eq!(reports.sorted(), each.map(|(actor, case)| (actor.to_owned(), case.to_owned())));
+    assert_eq!(warnings.sorted(), each.map(|(actor, case)| (actor.to_owned(), case.to_owned())));
 }
 
 /// Waits for the thread of an observer.
