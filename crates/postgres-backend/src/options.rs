@@ -271,7 +271,7 @@ impl PostgresOptions {
     /// Sets the URL of the server itself, or of all servers, without the pooler. One connection listens there for
     /// commits of other processes, since a pooler does not forward notifications. Without
     /// [`pgbouncer`](Self::pgbouncer), the store also listens there and not at the URL of `open`.
-    /// [`open`](Self::open) refuses an invalid URL; it retries a server that it cannot reach.
+    /// [`open`](Self::open) refuses an invalid URL as [`OpenError::ListenUrl`]; it retries a server that it cannot reach.
     pub fn listen_at(mut self, url: impl Into<String>) -> Self {
         self.listen_at = Some(url.into());
         self
@@ -396,7 +396,7 @@ impl PostgresOptions {
         }
         let listening = match self.listen_at.as_deref().map(hosts::parse) {
             None => None,
-            Some(None) => return Err(OpenError::Url),
+            Some(None) => return Err(OpenError::ListenUrl),
             Some(Some(hosts)) => Some(Servers::new(hosts, false)),
         };
         let servers = Servers::new(hosts, self.pgbouncer);

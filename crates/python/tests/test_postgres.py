@@ -78,3 +78,20 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(throughline.ThroughlineError) as raised:
         sync.open("postgresql://nobody@127.0.0.1:1/none", options={"wait_limit": 0.2})
     assert raised.value.code in ("unavailable", "timeout")
+
+
+@needs_postgres
+def test_options_of_poolers_and_row_security_are_checked_by_the_server(tenant: str) -> None:
+    # The server itself does what a pooler without kept statements does: it has the names of the driver's statements.
+    with pytest.raises(throughline.ThroughlineError, match="the pooler keeps no prepared statements"):
+        sync.open(URL, tenant=tenant, options={"prepared_statements": True})
+    with pytest.raises(throughline.ThroughlineError, match="the store has no row security|row security does not hold"):
+        sync.open(URL, tenant=tenant, options={"row_security": True})
+    with pytest.raises(throughline.ThroughlineError, match="the URL of `listen_at`"):
+        sync.open(URL, tenant=tenant, options={"pgbouncer": True, "listen_at": "no URL"})
+    # Without a value, or declared as false, an option changes nothing.
+    plain = {"prepared_statements": False, "row_security": False, "pgbouncer": False}
+    with sync.open(URL, tenant=tenant, options=plain) as store:
+        store.thread("t").add("user", "hello")
+    with sync.open(URL, tenant=tenant, options={"pgbouncer": True, "listen_at": URL}) as store:
+        assert [message.text for message in store.thread("t").messages()] == ["hello"]

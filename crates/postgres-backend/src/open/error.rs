@@ -21,6 +21,9 @@ pub enum OpenError {
     /// The URL is not a Postgres URL. The error does not repeat it, since it may hold a password.
     #[error("the URL is none of a Postgres database")]
     Url,
+    /// The URL of [`PostgresOptions::listen_at`](crate::PostgresOptions::listen_at) is not a Postgres URL. The error does not repeat it either.
+    #[error("the URL of `listen_at` is none of a Postgres database")]
+    ListenUrl,
     /// The server could not be reached, or refused the connection.
     #[error("the database could not be reached, or refused{}", code.as_deref().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default())]
     Unreachable {
@@ -119,7 +122,7 @@ impl OpenError {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Url | Self::Foreign => ErrorKind::Invalid,
+            Self::Url | Self::ListenUrl | Self::Foreign => ErrorKind::Invalid,
             Self::Missing => ErrorKind::NotFound,
             Self::Unreachable { .. } | Self::NoPrimary | Self::Threads(_) => ErrorKind::Unavailable,
             Self::LogsDisabled

@@ -458,5 +458,5 @@ async fn commits_of_other_processes_are_reported_by_polling_and_by_listening() {
         db.close().await.unwrap();
     }
     let nowhere = PostgresBackend::builder().pgbouncer().listen_at("nowhere").open(&scene.url()).await;
-    assert!(matches!(nowhere, Err(OpenError::Url)));
+    assert!(matches!(nowhere, Err(OpenError::ListenUrl)));
 }

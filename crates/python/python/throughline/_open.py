@@ -44,6 +44,12 @@ class StoreOptions(TypedDict, total=False):
     """The metadata fields of messages that the store indexes, for ``Store.find``."""
     pgbouncer: bool
     """Whether the URL leads to a transaction pooler (Postgres)."""
+    prepared_statements: bool
+    """Whether each such pooler keeps prepared statements: PgBouncer 1.22 or newer (Postgres). Implies ``pgbouncer``."""
+    listen_at: str
+    """The URL of the server itself, behind a pooler: commits of other processes are noticed at once (Postgres)."""
+    row_security: bool
+    """Whether the server enforces the separation of tenants by row-level security (Postgres)."""
 
 
 def arguments(

@@ -156,6 +156,9 @@ const POSTGRES: &[&str] = &[
     "changes_kept",
     "indexed_metadata",
     "pgbouncer",
+    "prepared_statements",
+    "listen_at",
+    "row_security",
 ];
 
 fn sqlite(options: &OpenOptions) -> Result<SqliteOptions> {
@@ -172,6 +175,9 @@ fn sqlite(options: &OpenOptions) -> Result<SqliteOptions> {
         wal_limit,
         indexed_metadata: _,
         pgbouncer: _,
+        prepared_statements: _,
+        listen_at: _,
+        row_security: _,
     } = options.options;
     let indexed = options.options.indexed()?;
     let mut backend = SqliteBackend::builder().search(options.search).index_metadata(indexed);
@@ -201,6 +207,9 @@ fn postgres(options: &OpenOptions) -> Result<PostgresOptions> {
         wal_limit: _,
         indexed_metadata: _,
         pgbouncer,
+        prepared_statements,
+        ref listen_at,
+        row_security,
     } = options.options;
     let indexed = options.options.indexed()?;
     let mut backend = PostgresBackend::builder().search(options.search).index_metadata(indexed);
@@ -211,5 +220,9 @@ fn postgres(options: &OpenOptions) -> Result<PostgresOptions> {
     backend = set(backend, wait_limit.map(seconds).transpose()?, PostgresOptions::wait_limit);
     backend = set(backend, max_content_bytes, PostgresOptions::max_content_bytes);
     backend = set(backend, changes_kept, PostgresOptions::kept_changes);
-    Ok(if pgbouncer == Some(true) { backend.pgbouncer() } else { backend })
+    backend = set(backend, listen_at.as_deref(), PostgresOptions::listen_at);
+    backend = set(backend, pgbouncer.filter(|declared| *declared), |backend, _| backend.pgbouncer());
+    backend =
+        set(backend, prepared_statements.filter(|kept| *kept), |backend, _| backend.prepared_statements());
+    Ok(set(backend, row_security.filter(|enabled| *enabled), |backend, _| backend.row_security()))
 }

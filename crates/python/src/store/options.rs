@@ -38,6 +38,9 @@ pub(crate) struct BackendOptions {
     pub(super) wal_limit: Option<u64>,
     pub(super) indexed_metadata: Option<Vec<String>>,
     pub(super) pgbouncer: Option<bool>,
+    pub(super) prepared_statements: Option<bool>,
+    pub(super) listen_at: Option<String>,
+    pub(super) row_security: Option<bool>,
 }
 
 impl OpenOptions {
