@@ -116,13 +116,16 @@ impl Contenders {
         Ok(Self { stacks, adds })
     }
 
-    /// Measures all stacks in each round. Each round starts with a different stack.
+    /// Measures all stacks in each round, each time in another order: a stack is faster after one that has left memory of the process
+    /// free, and no stack may always come after the same other.
     pub(crate) async fn compare(&self, rounds: usize, suffix: &str) -> Result<(), Failure> {
         let mut seconds_of = vec![Vec::with_capacity(rounds); self.stacks.len()];
+        let (mut order, mut random): (Vec<usize>, _) =
+            ((0..self.stacks.len()).collect(), fastrand::Rng::with_seed(1));
         // The first round only warms up.
         for round in 0..=rounds {
-            for index in 0..self.stacks.len() {
-                let at = (round + index) % self.stacks.len();
+            random.shuffle(&mut order);
+            for &at in &order {
                 let seconds = self.measure(&self.stacks[at].1, round).await?;
                 if round > 0 {
                     seconds_of[at].push(seconds);
