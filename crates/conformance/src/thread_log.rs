@@ -21,9 +21,24 @@ pub(crate) fn prepare() {
     SUBSCRIBERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(FailedObservers::default())));
 }
 
-/// The warnings about failed observers: the name of the observer, and the operation of the call.
+/// A log event about a failed observer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FailedObserver {
+    observer: String,
+    /// The operation of the call.
+    operation: String,
+    why: String,
+}
+
+impl From<(&str, &str, &str)> for FailedObserver {
+    fn from((observer, operation, why): (&str, &str, &str)) -> Self {
+        Self { observer: observer.to_owned(), operation: operation.to_owned(), why: why.to_owned() }
+    }
+}
+
+/// The log events about failed observers.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FailedObservers(Arc<Mutex<Vec<(String, String)>>>);
+pub(crate) struct FailedObservers(Arc<Mutex<Vec<FailedObserver>>>);
 
 impl FailedObservers {
     /// Collects those of the current thread until the thread ends: a warning is logged after its observer has returned.
@@ -32,25 +47,19 @@ impl FailedObservers {
     }
 
     /// All of them, sorted.
-    pub(crate) fn sorted(&self) -> Vec<(String, String)> {
+    pub(crate) fn sorted(&self) -> Vec<FailedObserver> {
         let mut all = self.0.lock().expect("the warnings").clone();
         all.sort();
         all
     }
 }
 
-/// The two fields of a warning.
-#[derive(Default)]
-struct Warning {
-    observer: String,
-    operation: String,
-}
-
-impl Visit for Warning {
+impl Visit for FailedObserver {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "observer" => value.clone_into(&mut self.observer),
             "operation" => value.clone_into(&mut self.operation),
+            "why" => value.clone_into(&mut self.why),
             _ => {}
         }
     }
@@ -68,9 +77,9 @@ impl Subscriber for FailedObservers {
     }
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut warning = Warning::default();
-        event.record(&mut warning);
-        self.0.lock().expect("the warnings").push((warning.observer, warning.operation));
+        let mut failed = FailedObserver::default();
+        event.record(&mut failed);
+        self.0.lock().expect("the warnings").push(failed);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

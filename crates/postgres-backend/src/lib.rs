@@ -22,7 +22,7 @@
 //! - Each write has one of three outcomes. If the connection is lost after `COMMIT` was sent, the store determines
 //!   the outcome on another connection before it answers. If it cannot, it answers `Unknown`.
 //! - With synchronous standbys, a write that returned is on them. If the wait for a standby is cancelled, the store
-//!   does not report success, but waits again.
+//!   does not report success, but waits again. An answer to a write that changes nothing, such as a repeated call, waits for them too.
 //! - The URL may name several hosts. The store finds the primary, also after a failover.
 //! - Any number of processes write to one store. Writers of one thread wait for each other. The order of messages
 //!   is the order of commits, and so is the order of the positions of all changes.

@@ -47,14 +47,16 @@ pub(crate) fn are_enabled() -> bool {
     listening(Dispatch::none(), || tracing::event!(target: NOTICES, Level::WARN, "a rehearsal")).1
 }
 
-fn listening<T>(outer: Dispatch, work: impl FnOnce() -> T) -> (T, bool) {
+fn listening<T>(former: Dispatch, work: impl FnOnce() -> T) -> (T, bool) {
     // For the whole process: each new dispatcher makes every call site register again. And two of them: next to a single one,
     // `tracing` asks only the subscriber of the thread on which a call site is first used, and disables the call site for all
     // threads if that thread has none. The first warning of a server may arrive outside of `listen`.
     static SUBSCRIBERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+    // Inside another call of this function, the former subscriber is that of the outer call.
+    let former = if former.is::<WarningSubscriber>() { outer() } else { former };
     let [subscriber, _] = SUBSCRIBERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(WarningSubscriber)));
     let before = WARNINGS.get();
-    let _back = Back(OUTER.replace(outer));
+    let _back = Back(OUTER.replace(former));
     let done = dispatcher::with_default(subscriber, work);
     (done, WARNINGS.get() != before)
 }
@@ -176,6 +178,15 @@ mod tests {
         // Outside of `listen`, warnings have no effect.
         tracing::event!(target: NOTICES, Level::WARN, "late");
         assert!(!listen(async {}).await.1);
+    }
+
+    #[tokio::test]
+    async fn nested_calls_detect_a_warning_and_forward_it_once() {
+        let log = Log::default();
+        let _guard = dispatcher::set_default(&Dispatch::new(log.clone()));
+        let warn = async { tracing::event!(target: NOTICES, Level::WARN, "the wait was cancelled") };
+        assert_eq!(listen(listen(warn)).await, (((), true), true));
+        assert_eq!(*log.0.lock().unwrap(), [Level::WARN]);
     }
 
     /// The server can warn a connection as it opens, for instance of a collation of another version.

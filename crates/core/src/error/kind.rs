@@ -97,7 +97,8 @@ impl fmt::Display for ErrorKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
-    /// The store has no part of the operation.
+    /// The store has no part of the operation. That is about this call: an earlier call with the same idempotency key whose effect is
+    /// `Unknown` can still be applied.
     NotApplied,
     /// The store has the whole operation.
     Applied,

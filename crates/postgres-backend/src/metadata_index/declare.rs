@@ -7,7 +7,11 @@ use super::MetadataNames;
 use crate::{OpenError, row_security};
 
 /// Serializes the hosts, and the transactions that write entries: each of them updates this row.
-const HOLD: &str = "UPDATE throughline.store SET metadata_version = metadata_version + 1 WHERE id = 1";
+///
+/// The version grows by a random number: a standby that was promoted without a declaration does not give its version to another one, so a host never
+/// takes the names that it has cached for those of the new primary.
+const HOLD: &str = "UPDATE throughline.store SET metadata_version = metadata_version + 1 \
+    + (hashtextextended(gen_random_uuid()::text, 0) & ((1::bigint << 40) - 1)) WHERE id = 1";
 
 const DROP: &str = "UPDATE throughline.metadata_names SET name = NULL, is_complete = false, recovered_tenant = '', \
     recovered_thread = '', recovered_id = '' WHERE name = $1";

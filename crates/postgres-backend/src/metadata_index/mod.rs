@@ -1,7 +1,7 @@
 //! The index of metadata: the declared names, and the building of an index from stored messages.
 //!
-//! The table `metadata_names` has the names that any host of the store declared, and `store.metadata_version` counts its
-//! changes. Each transaction writes the entries of all of them. It decides with the names of a version, and compares the
+//! The table `metadata_names` has the names that any host of the store declared, and `store.metadata_version` grows with each of its
+//! changes, by a random number. Each transaction writes the entries of all of them. It decides with the names of a version, and compares the
 //! version when it holds the row of the store: if a host has declared a name meanwhile, the transaction is decided again.
 
 mod build;

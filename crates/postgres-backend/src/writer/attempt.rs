@@ -59,12 +59,15 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Uncommitted {
     pub(super) written: Written,
-    xid: String,
+    /// `None` if it has written nothing: its commit records its number first.
+    xid: Option<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Written {
+    /// The position before its first change.
     pub(super) base: u64,
+    /// How many positions it has taken.
     pub(super) taken: u64,
     /// The timeline of the server, if a pooler chose the server.
     pub(super) timeline: Option<u32>,
@@ -85,6 +88,15 @@ impl Written {
     /// Returns whether old changes are to be deleted after it.
     pub(super) const fn is_trim_due(&self) -> bool {
         self.base / TRIM_EVERY != (self.base + self.taken) / TRIM_EVERY
+    }
+}
+
+impl Uncommitted {
+    /// Returns a transaction that changes nothing, for a server with synchronous standbys. Its answers say what the store has, and a commit that no
+    /// standby has can be visible: its wait was cancelled, or the server crashed during it. The WAL is sequential, so a standby
+    /// that has this commit has everything that its answers are based on.
+    const fn unchanged(position: u64, timeline: Option<u32>) -> Self {
+        Self { written: Written { base: position, taken: 0, timeline, is_heard: false }, xid: None }
     }
 }
 
@@ -111,8 +123,19 @@ impl Prepared {
     }
 }
 
-const REPLICATION_STATE: &str =
-    "SELECT epoch, is_replica, metadata_version FROM throughline.store WHERE id = 1";
+macro_rules! has_standbys {
+    () => {
+        "current_setting('synchronous_standby_names') <> '' AS has_standbys"
+    };
+}
+
+const STORE: &str = concat!(
+    "SELECT epoch, is_replica, metadata_version, position, ",
+    has_standbys!(),
+    " FROM throughline.store WHERE id = 1"
+);
+
+const HAS_STANDBYS: &str = concat!("SELECT ", has_standbys!());
 
 /// Runs everything except the commit. After a failure, the caller closes the connection or rolls back.
 pub(super) async fn prepare(
@@ -125,7 +148,7 @@ pub(super) async fn prepare(
     if let [pending] = batch
         && let PersistArgs::Replica(args) = &pending.write.args
     {
-        return Ok(replicate(settings, db, args, &state.name, state.batch).await?);
+        return Ok(replicate(settings, db, args, state).await?);
     }
     let mut locks = Locks::default();
     let mut source = Source::new(loading, std::mem::take(&mut state.threads));
@@ -135,7 +158,7 @@ pub(super) async fn prepare(
     }
     let (threads, query) = source.query_threads();
     // Each statement sees what was committed before it began, so the threads are read as the locks protect them.
-    let locked = |locks: String| format!("{locks}; {REPLICATION_STATE}; {query}");
+    let locked = |locks: String| format!("{locks}; {STORE}; {query}");
     let first = locked(if settings.options.pgbouncer { locks.attempt() } else { locks.statement() });
     let (limit, since) = (settings.options.answer_limit + settings.options.wait_limit, Instant::now());
     let reach = || Reach::of_batch(batch);
@@ -177,6 +200,9 @@ pub(super) async fn prepare(
             held.behind(db, batch, (&decided, &staged), &uncommitted.written).await?;
             uncommitted.written.timeline = begun.timeline;
             (Some(uncommitted), is_cacheable)
+        } else if found.try_get("has_standbys")? {
+            let base = counter(found.try_get("position")?).ok_or_else(broken)?;
+            (Some(Uncommitted::unchanged(base, begun.timeline)), false)
         } else {
             (None, false)
         };
@@ -203,23 +229,19 @@ async fn replicate(
     settings: &Settings,
     db: &mut PgConnection,
     args: &ReplicaArgs,
-    writer: &str,
-    number_of_batch: u64,
+    state: &WriterState,
 ) -> Result<Prepared, Failure> {
     let replicated = replica::prepare(settings, db, args).await?;
     let Replicated { outcome, position, timeline } = replicated;
     let changed = outcome.as_ref().is_ok_and(|outcome| outcome.changed);
     let written = if changed {
-        let work = async {
-            let row =
-                sqlx::query(MARK).bind(writer).bind(number(number_of_batch)).fetch_one(&mut *db).await?;
-            if let Some(setting) = row.try_get("off")? {
-                return Err(not_durable(setting));
-            }
-            let written = Written { base: position.get() - 1, taken: 1, timeline, is_heard: false };
-            Ok(Uncommitted { written, xid: row.try_get("xid")? })
-        };
-        Some(in_time(settings.options.answer_limit, work).await?)
+        let xid = in_time(settings.options.answer_limit, mark(db, state)).await?;
+        let written = Written { base: position.get() - 1, taken: 1, timeline, is_heard: false };
+        Some(Uncommitted { written, xid: Some(xid) })
+    } else if outcome.is_ok() {
+        let has_standbys = async { sqlx::query_scalar(HAS_STANDBYS).fetch_one(&mut *db).await };
+        let has_standbys: bool = in_time(settings.options.answer_limit, has_standbys).await?;
+        has_standbys.then(|| Uncommitted::unchanged(position.get(), timeline))
     } else {
         None
     };
@@ -237,18 +259,23 @@ macro_rules! setting_off {
 }
 pub(super) use setting_off;
 
-/// Records the number of the transaction, so that the fence transaction can determine whether it was committed.
+/// Records the number of the transaction, so that the fence transaction can determine whether it was committed. `COMMIT` is sent after it, so that a
+/// fence transaction waits for it.
+macro_rules! writer {
+    () => {
+        "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
+        VALUES ($1, $2, $3, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at"
+    };
+}
+
+/// The same as a statement of its own.
 const MARK: &str = concat!(
-    "WITH w AS (INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
-    VALUES ($1, $2, 0, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at) \
-     SELECT pg_current_xact_id()::text AS xid, ",
+    "WITH w AS (",
+    writer!(),
+    ") SELECT pg_current_xact_id()::text AS xid, ",
     setting_off!(),
     " AS off"
 );
-
-/// The same, as a part of the statement that writes. `COMMIT` is sent after it, so that a fence transaction waits for it.
-const WRITER: &str = "INSERT INTO throughline.writers AS w (writer, batch, fence_transaction_count, seen_at) \
-    VALUES ($1, $2, $3, now()) ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at";
 
 /// The same for a statement that commits by itself. It writes nothing after a fence transaction that the writer does not know of, and
 /// nothing after a later transaction.
@@ -324,7 +351,7 @@ async fn finish(
     let taken = events.taken;
     let mut writing = writing(staged, names);
     writing
-        .part(WRITER)
+        .part(writer!())
         .bind(&*state.name)
         .bind(number(state.batch))
         .bind(number(state.fence_transaction_count.unwrap_or_default()));
@@ -353,7 +380,7 @@ async fn finish(
             trim(db, up_to).await?;
         }
     }
-    Ok(Some((Uncommitted { written, xid: row.try_get("xid")? }, held)))
+    Ok(Some((Uncommitted { written, xid: Some(row.try_get("xid")?) }, held)))
 }
 
 /// Deletes the changes up to a position.
@@ -370,6 +397,20 @@ async fn trim(db: &mut PgConnection, up_to: u64) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Records the number of the transaction in the row of its writer. Returns the id of the transaction.
+async fn mark(db: &mut PgConnection, state: &WriterState) -> sqlx::Result<String> {
+    let row = sqlx::query(MARK)
+        .bind(&*state.name)
+        .bind(number(state.batch))
+        .bind(number(state.fence_transaction_count.unwrap_or_default()))
+        .fetch_one(db)
+        .await?;
+    match row.try_get("off")? {
+        Some(setting) => Err(not_durable(setting)),
+        None => row.try_get("xid"),
+    }
+}
+
 /// Commits. Only the transaction status proves the commit: a driver may take the end of an aborted transaction for
 /// success. A commit with a warning is not a success either.
 ///
@@ -379,18 +420,23 @@ pub(super) async fn commit(
     settings: &Settings,
     db: &mut PgConnection,
     uncommitted: &Uncommitted,
+    state: &WriterState,
 ) -> Result<(), Failure> {
-    let sql = format!(
-        concat!(
-            "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, CASE WHEN ",
-            is_heard!(),
-            " THEN pg_notify('{}', '{}')::text END AS notified"
-        ),
-        uncommitted.xid,
-        crate::commits::CHANNEL,
-        uncommitted.written.last().get()
-    );
     let work = async {
+        let xid = match &uncommitted.xid {
+            Some(xid) => xid,
+            None => &mark(db, state).await?,
+        };
+        let sql = format!(
+            concat!(
+                "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, CASE WHEN ",
+                is_heard!(),
+                " THEN pg_notify('{}', '{}')::text END AS notified"
+            ),
+            xid,
+            crate::commits::CHANNEL,
+            uncommitted.written.last().get()
+        );
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(db).await?;
         let status: Option<String> = match rows.last() {
             Some(row) => row.try_get("status")?,

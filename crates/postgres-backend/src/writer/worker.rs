@@ -227,7 +227,7 @@ impl Worker {
         for pending in &mut batch {
             pending.committing = true;
         }
-        let committed = match commit(&self.settings, &mut db, &uncommitted).await {
+        let committed = match commit(&self.settings, &mut db, &uncommitted, &self.state).await {
             // Another server was promoted in the meantime: the store asks that one.
             Ok(()) if !self.link.is_current() => Err(Failure::lost()),
             committed => committed,
@@ -252,7 +252,8 @@ impl Worker {
                 }
             }
         }
-        self.state.is_trim_due = false;
+        // A transaction without changes deletes no old ones.
+        self.state.is_trim_due &= uncommitted.written.taken == 0;
         self.unsent = None;
         if let Some(staged) = cacheable.filter(|_| Optimistic::is_possible(&self.settings)) {
             self.state.threads.keep(&staged);

@@ -143,3 +143,26 @@ async fn more_fields_than_a_store_can_index_are_refused_with_both_lists() {
     add(&db, "a", "tool").await;
     db.close().await.unwrap();
 }
+
+/// A standby that was promoted can lack the declaration of a host that is still at work, and another host declares its own.
+#[tokio::test]
+async fn host_whose_field_was_lost_in_a_failover_writes_the_entries_of_the_new_primary() {
+    let Some(database) = Database::fresh("").await else { return };
+    let first = database.open(declaring(&["orderId"])).await;
+    add(&first, "before", "tool").await;
+    // As a standby that has the messages, and not the declaration.
+    database
+        .run(
+            "DELETE FROM throughline.metadata_values; DELETE FROM throughline.metadata_names; \
+             UPDATE throughline.store SET metadata_version = 0",
+        )
+        .await;
+    let second = database.open(declaring(&["kind"])).await;
+    assert_eq!(found(&second, "kind", "tool").await, ["before"]);
+    for id in ["one", "two"] {
+        add(&first, id, "tool").await;
+    }
+    assert_eq!(found(&second, "kind", "tool").await, ["before", "one", "two"]);
+    first.close().await.unwrap();
+    second.close().await.unwrap();
+}

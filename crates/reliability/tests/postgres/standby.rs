@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use throughline_core::{Effect, NewMessage};
+use throughline_core::{Effect, NewMessage, Persistence, Position, changes::MoveCursor};
 use throughline_postgres_cluster::{Cluster, Group};
 use throughline_reliability::Report;
 
@@ -13,6 +13,26 @@ fn end_waits(primary: &Cluster, way: &str) -> u64 {
     let sql =
         format!("SELECT count(pg_{way}_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
     primary.run("postgres", &sql).unwrap().parse().unwrap()
+}
+
+/// Makes a call, and meanwhile ends each wait for the standby. Returns the answer and the number of waits.
+async fn while_waits_end<T: Send + 'static>(
+    group: &Group,
+    way: &str,
+    call: impl Future<Output = T> + Send + 'static,
+) -> (T, u64) {
+    let call = tokio::spawn(call);
+    let mut ended = 0;
+    while !call.is_finished() {
+        ended += end_waits(group.primary(), way);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (call.await.unwrap(), ended)
+}
+
+/// A cursor at the first change: a second such call changes nothing.
+fn cursor() -> MoveCursor {
+    MoveCursor { consumer: "reader".parse().unwrap(), to: Position::new(1), expected: None }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,19 +65,24 @@ async fn rel_26_commit_without_its_standby_is_not_acknowledged() {
     for way in ["cancel", "terminate"] {
         group.primary().wait_for_replica("synchronous", "sync").unwrap();
         group.other().freeze().unwrap();
-        let call = {
-            let thread = db.thread("t");
-            tokio::spawn(async move { thread.add(NewMessage::user("x")).key(way).await })
+        // Longer than a new connection waits for the frozen server.
+        let deadline = Duration::from_secs(20);
+        let add = |db: Persistence| async move {
+            db.thread("t").add(NewMessage::user("x")).key(way).deadline(deadline).await
         };
-        // The commit, and the fence transaction that waits after it.
-        let mut ended = 0;
-        while !call.is_finished() {
-            ended += end_waits(group.primary(), way);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let answer = call.await.unwrap();
+        // The wait of the commit, and that of each fence transaction after it.
+        let (answer, ended) = while_waits_end(&group, way, add(db.clone())).await;
         assert_eq!(effect(&answer), Effect::Unknown, "{way}: {answer:?}");
         report.fired(format!("{way} of a wait"), ended);
+        // The primary has the message, and the key. No answer may rest on that before the standby has it too.
+        let (answer, ended) = while_waits_end(&group, way, add(db.clone())).await;
+        assert_eq!(effect(&answer), Effect::Unknown, "{way}, repeated: {answer:?}");
+        report.fired(format!("{way} of the wait of a repeated call"), ended);
+        let cursor = |db: Persistence| async move { db.on_consumer(cursor()).deadline(deadline).await };
+        let (answer, _) = while_waits_end(&group, way, cursor(db.clone())).await;
+        assert_eq!(effect(&answer), Effect::Unknown, "{way}, the first move of a cursor: {answer:?}");
+        let (answer, _) = while_waits_end(&group, way, cursor(db.clone())).await;
+        assert_eq!(effect(&answer), Effect::Unknown, "{way}, a move that changes nothing: {answer:?}");
         group.other().thaw().unwrap();
         // By its key it is found out, and there once.
         let answer = thread.add(NewMessage::user("x")).key(way).deadline(Duration::from_secs(30)).await;

@@ -12,7 +12,7 @@ use crate::{
     rig::Rig,
     runner::ON_PURPOSE,
     shorthand::{everything, id, ids, said, the},
-    thread_log::FailedObservers,
+    thread_log::{FailedObserver, FailedObservers},
 };
 
 checks! {
@@ -93,16 +93,24 @@ async fn once(rig: Rig) {
     let stats = [fails.stats(), panics.stats()];
     let db = rig.builder().layer(fails).layer(panics).backend(rig.open().await).build().unwrap();
     let thread = db.thread("t");
+    let panicked = "it panicked";
+    let all = [
+        ("fails", "add", ON_PURPOSE),
+        ("fails", "read", ON_PURPOSE),
+        ("panics", "add", panicked),
+        ("panics", "read", panicked),
+    ];
     // Turn by turn: that the last one was of the same kind is not what keeps a report back.
     for number in 0..EACH {
         thread.add(said(&format!("m{number}"), "x")).await.expect("no observer can fail it");
         thread.get(id("m0")).await.expect("no observer can fail it");
+        for stats in &stats {
+            let events = 2 * (number + 1);
+            settled(stats, |stats| stats.failed == events && stats.observed == events).await;
+        }
+        // From the first failure on, and never again.
+        assert_eq!(warnings.sorted(), all.map(FailedObserver::from), "after {number} more of each kind");
     }
-    for stats in stats {
-        settled(stats, |stats| stats.failed == 2 * EACH && stats.observed == stats.failed).await;
-    }
-    let each = [("fails", "add"), ("fails", "read"), ("panics", "add"), ("panics", "read")];
-    assert_eq!(warnings.sorted(), each.map(|(actor, case)| (actor.to_owned(), case.to_owned())));
 }
 
 /// Waits for the thread of an observer.
