@@ -59,8 +59,7 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Uncommitted {
     pub(super) written: Written,
-    /// `None` if it has written nothing: its commit records its number first.
-    xid: Option<String>,
+    xid: String,
 }
 
 #[derive(Debug)]
@@ -95,8 +94,14 @@ impl Uncommitted {
     /// Returns a transaction that changes nothing, for a server with synchronous standbys. Its answers say what the store has, and a commit that no
     /// standby has can be visible: its wait was cancelled, or the server crashed during it. The WAL is sequential, so a standby
     /// that has this commit has everything that its answers are based on.
-    const fn unchanged(position: u64, timeline: Option<u32>) -> Self {
-        Self { written: Written { base: position, taken: 0, timeline, is_heard: false }, xid: None }
+    async fn unchanged(
+        db: &mut PgConnection,
+        state: &WriterState,
+        position: u64,
+        timeline: Option<u32>,
+    ) -> sqlx::Result<Self> {
+        let xid = mark(db, state).await?;
+        Ok(Self { written: Written { base: position, taken: 0, timeline, is_heard: false }, xid })
     }
 }
 
@@ -201,8 +206,8 @@ pub(super) async fn prepare(
             uncommitted.written.timeline = begun.timeline;
             (Some(uncommitted), is_cacheable)
         } else if found.try_get("has_standbys")? {
-            let base = counter(found.try_get("position")?).ok_or_else(broken)?;
-            (Some(Uncommitted::unchanged(base, begun.timeline)), false)
+            let position = counter(found.try_get("position")?).ok_or_else(broken)?;
+            (Some(Uncommitted::unchanged(db, state, position, begun.timeline).await?), false)
         } else {
             (None, false)
         };
@@ -237,11 +242,16 @@ async fn replicate(
     let written = if changed {
         let xid = in_time(settings.options.answer_limit, mark(db, state)).await?;
         let written = Written { base: position.get() - 1, taken: 1, timeline, is_heard: false };
-        Some(Uncommitted { written, xid: Some(xid) })
+        Some(Uncommitted { written, xid })
     } else if outcome.is_ok() {
-        let has_standbys = async { sqlx::query_scalar(HAS_STANDBYS).fetch_one(&mut *db).await };
-        let has_standbys: bool = in_time(settings.options.answer_limit, has_standbys).await?;
-        has_standbys.then(|| Uncommitted::unchanged(position.get(), timeline))
+        let work = async {
+            if sqlx::query_scalar(HAS_STANDBYS).fetch_one(&mut *db).await? {
+                Uncommitted::unchanged(db, state, position.get(), timeline).await.map(Some)
+            } else {
+                Ok(None)
+            }
+        };
+        in_time(settings.options.answer_limit, work).await?
     } else {
         None
     };
@@ -380,7 +390,7 @@ async fn finish(
             trim(db, up_to).await?;
         }
     }
-    Ok(Some((Uncommitted { written, xid: Some(row.try_get("xid")?) }, held)))
+    Ok(Some((Uncommitted { written, xid: row.try_get("xid")? }, held)))
 }
 
 /// Deletes the changes up to a position.
@@ -420,23 +430,18 @@ pub(super) async fn commit(
     settings: &Settings,
     db: &mut PgConnection,
     uncommitted: &Uncommitted,
-    state: &WriterState,
 ) -> Result<(), Failure> {
+    let sql = format!(
+        concat!(
+            "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, CASE WHEN ",
+            is_heard!(),
+            " THEN pg_notify('{}', '{}')::text END AS notified"
+        ),
+        uncommitted.xid,
+        crate::commits::CHANNEL,
+        uncommitted.written.last().get()
+    );
     let work = async {
-        let xid = match &uncommitted.xid {
-            Some(xid) => xid,
-            None => &mark(db, state).await?,
-        };
-        let sql = format!(
-            concat!(
-                "COMMIT; SELECT pg_xact_status('{}'::xid8) AS status, CASE WHEN ",
-                is_heard!(),
-                " THEN pg_notify('{}', '{}')::text END AS notified"
-            ),
-            xid,
-            crate::commits::CHANNEL,
-            uncommitted.written.last().get()
-        );
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(db).await?;
         let status: Option<String> = match rows.last() {
             Some(row) => row.try_get("status")?,

@@ -227,7 +227,7 @@ impl Worker {
         for pending in &mut batch {
             pending.committing = true;
         }
-        let committed = match commit(&self.settings, &mut db, &uncommitted, &self.state).await {
+        let committed = match commit(&self.settings, &mut db, &uncommitted).await {
             // Another server was promoted in the meantime: the store asks that one.
             Ok(()) if !self.link.is_current() => Err(Failure::lost()),
             committed => committed,
