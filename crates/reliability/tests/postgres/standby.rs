@@ -30,6 +30,11 @@ async fn while_waits_end<T: Send + 'static>(
     (call.await.unwrap(), ended)
 }
 
+/// A message whose id the store refuses to add again.
+fn known() -> NewMessage {
+    NewMessage::user("before").with_id("known".parse().unwrap())
+}
+
 /// A cursor at the first change: a second such call changes nothing.
 fn cursor() -> MoveCursor {
     MoveCursor { consumer: "reader".parse().unwrap(), to: Position::new(1), expected: None }
@@ -49,7 +54,7 @@ async fn rel_26_commit_without_its_standby_is_not_acknowledged() {
         .resolve_limit(Duration::from_secs(2));
     let db = open(limits, &group.url("postgres")).await;
     let thread = db.thread("t");
-    thread.add(NewMessage::user("before")).await.unwrap();
+    thread.add(known()).await.unwrap();
 
     group.other().freeze().unwrap();
     let deadline = Duration::from_millis(1500);
@@ -83,6 +88,9 @@ async fn rel_26_commit_without_its_standby_is_not_acknowledged() {
         assert_eq!(effect(&answer), Effect::Unknown, "{way}, the first move of a cursor: {answer:?}");
         let (answer, _) = while_waits_end(&group, way, cursor(db.clone())).await;
         assert_eq!(effect(&answer), Effect::Unknown, "{way}, a move that changes nothing: {answer:?}");
+        let known = |db: Persistence| async move { db.thread("t").add(known()).deadline(deadline).await };
+        let (answer, _) = while_waits_end(&group, way, known(db.clone())).await;
+        assert_eq!(effect(&answer), Effect::Unknown, "{way}, a refusal: {answer:?}");
         group.other().thaw().unwrap();
         // By its key it is found out, and there once.
         let answer = thread.add(NewMessage::user("x")).key(way).deadline(Duration::from_secs(30)).await;
